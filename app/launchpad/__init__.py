@@ -1,0 +1,1 @@
+"""Python workflows as streaming model endpoints."""

@@ -1,0 +1,126 @@
+"""Every setting: its name, environment variable, default and unit.
+
+Each field is read from `LAUNCHPAD_<NAME>` in the environment or in a `.env` file of the working
+directory (the environment wins). Times are seconds. Constructing `Settings` raises
+`pydantic.ValidationError` on a bad value; `load_settings` turns that into `ConfigurationError`.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from launchpad.errors import ConfigurationError
+
+__all__ = ["Settings", "get_settings", "load_settings"]
+
+NonNegative = Annotated[float, Field(ge=0)]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class Settings(BaseSettings):
+    """All settings of a Launchpad process."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="LAUNCHPAD_", env_file=".env", extra="ignore", frozen=True
+    )
+
+    # Where it listens
+    host: str = "127.0.0.1"
+    port: int = Field(default=8080, ge=0, le=65535)
+    log_level: str = "info"
+    workers: int = Field(default=1, ge=1)
+
+    # What it serves
+    model: str = "local"
+    """The default model of the shipped workflows: `local` or `PROVIDER:NAME`."""
+    default_workflow: str = "streaming"
+    """The workflow that the model id `default` means."""
+    model_aliases: Annotated[dict[str, str], NoDecode] = Field(default_factory=dict)
+    """`gpt-4o=chat,*=chat`: which workflow answers to which other model id."""
+
+    # Who may call it
+    api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    """`name=key,name2=sha256:<hex>`: plain or hashed keys, each with an optional name."""
+    api_keys_file: Path | None = None
+    """A file with one `name=key` a line; `#` starts a comment."""
+    allow_unauthenticated: bool = False
+    """Serve beyond loopback although no key is set."""
+    cors_origins: Annotated[tuple[str, ...], NoDecode] = ()
+
+    # How it streams
+    debounce: NonNegative = 0.010
+    """Deltas within this window after one that left, leave together; 0 sends each at once."""
+    heartbeat: NonNegative = 15.0
+    """A comment is sent after this much silence; 0 turns it off."""
+    send_timeout: Positive = 30.0
+    """A client that does not read for this long is cut off."""
+
+    # What bounds it
+    max_body_bytes: int = Field(default=4 * 1024 * 1024, gt=0)
+    max_messages: int = Field(default=2048, gt=0)
+    max_output_bytes: int = Field(default=16 * 1024 * 1024, gt=0)
+    max_choices: int = Field(default=8, gt=0)
+    max_concurrent_runs: int = Field(default=1024, gt=0)
+    max_concurrent_runs_per_key: int | None = Field(default=None, gt=0)
+    max_queued_runs: int = Field(default=256, ge=0)
+    queue_timeout: Positive = 10.0
+    request_timeout: Positive = 600.0
+    first_token_timeout: Positive = 120.0
+    """How long an upstream may take to its first token."""
+    stall_timeout: Positive = 60.0
+    """How long an upstream may pause between two tokens."""
+    connect_timeout: Positive = 10.0
+    shutdown_grace: NonNegative = 20.0
+    """How long open streams may go on after SIGTERM."""
+    block_warning: Positive = 0.25
+    """A node that keeps the event loop this long is named in the log."""
+
+    # The model inside the machine
+    local_context: int = Field(default=8192, gt=0)
+    local_parallel: int = Field(default=4, gt=0)
+    local_threads: int | None = Field(default=None, gt=0)
+    local_max_tokens: int = Field(default=512, gt=0)
+
+    @field_validator("model_aliases", mode="before")
+    @classmethod
+    def _parse_aliases(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = [part.partition("=") for part in value.split(",") if part.strip()]
+        if any(not (name.strip() and equals and target.strip()) for name, equals, target in pairs):
+            raise ValueError("write it as name=workflow,name2=workflow2")
+        return {name.strip(): target.strip() for name, _, target in pairs}
+
+    @field_validator("api_keys", "cors_origins", mode="before")
+    @classmethod
+    def _split_commas(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Read the settings now; `overrides` (None is skipped) win over the environment.
+
+    Raises `ConfigurationError`, which names the variable and what is wrong with it.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)  # type: ignore[arg-type]  # pydantic validates the values
+    except ValidationError as error:
+        lines = []
+        for problem in error.errors(include_url=False, include_input=False):
+            name = str(problem["loc"][0]) if problem["loc"] else "settings"
+            lines.append(f"LAUNCHPAD_{name.upper()}: {problem['msg']}")
+        raise ConfigurationError("Settings are wrong. " + "; ".join(lines)) from error
+
+
+@lru_cache(maxsize=1)
+def get_settings() -> Settings:
+    """The process's settings, read once. Tests and the server set others with `create_app`."""
+    return load_settings()
