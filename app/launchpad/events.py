@@ -52,9 +52,13 @@ class RunStarted(RunEvent, frozen=True, gc=True):
 
 
 class NodeStarted(RunEvent, frozen=True, gc=False):
-    """A node is about to run."""
+    """A node is about to run. `parent` is the node that runs it beside others, where one does.
+
+    Nodes of one parent start in the order in which they are declared, and are shown in it.
+    """
 
     node: str
+    parent: str | None = None
 
 
 class TextDelta(RunEvent, frozen=True, gc=False):
