@@ -1,1 +1,1 @@
-"""TODO-DOC."""
+"""Define and run a workflow. Knows no HTTP and no wire format."""

@@ -1,1 +1,1 @@
-"""TODO-DOC."""
+"""The kinds of node. Each module holds one kind."""

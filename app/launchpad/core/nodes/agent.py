@@ -1,0 +1,59 @@
+"""`AgentNode`: a node with a pydantic-ai agent."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from launchpad.core.nodes.base import Node
+from launchpad.core.task import TaskContext
+from launchpad.errors import NodeError
+from launchpad.models.agent import build_agent
+from launchpad.models.config import AgentConfig, ModelProvider
+
+if TYPE_CHECKING:
+    from pydantic_ai import Agent
+
+__all__ = ["AgentConfig", "AgentNode", "ModelProvider"]
+
+
+class AgentNode(Node):
+    """Asks a model and keeps its answer; says nothing itself (`AgentStreamingNode` does).
+
+    `get_agent_config` says which model and what output; `agent` is built from it, once for all
+    runs. `process` sends the conversation; override it to ask something else.
+    """
+
+    _streams: ClassVar[bool] = False
+
+    @abstractmethod
+    def get_agent_config(self) -> AgentConfig:
+        """The model, the output type and the instructions of this node's agent."""
+
+    @cached_property
+    def agent(self) -> Agent[Any, Any]:
+        """The node's pydantic-ai agent. Raises `ConfigurationError` where it cannot be built."""
+        return build_agent(self.get_agent_config(), streaming=self._streams, name=self.node_name)
+
+    async def process(self, task_context: TaskContext) -> Any:
+        """Ask the agent with the conversation of the event; its output becomes the node's."""
+        prompt, history = conversation(self.node_name, task_context.event)
+        result = await self.agent.run(prompt, message_history=history)
+        self.save_output(result.output)
+        return task_context
+
+
+def conversation(node: str, event: Any) -> tuple[Any, Any]:
+    """What an agent is asked by default: the event's last user message, and what came before.
+
+    Raises `NodeError` for an event without `get_message()`.
+    """
+    prompt = getattr(event, "get_user_prompt", None) or getattr(event, "get_message", None)
+    if prompt is None:
+        raise NodeError(
+            node,
+            f"{type(event).__name__} has no get_message(); define it, or override process().",
+        )
+    history = getattr(event, "get_message_history", None)
+    return prompt(), history() if history is not None else None

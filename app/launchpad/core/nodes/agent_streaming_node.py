@@ -1,0 +1,128 @@
+"""`AgentStreamingNode`: an agent whose tokens leave as they are made (document 001)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from launchpad.core.nodes.agent import AgentNode, conversation
+from launchpad.core.task import TaskContext
+from launchpad.errors import OutputError
+from launchpad.events import FinishReason, JsonDelta, TextDelta, Usage
+from launchpad.models.streaming import live_stream
+
+if TYPE_CHECKING:
+    from pydantic_ai.result import StreamedRunResult
+
+_REASONS: dict[str, FinishReason] = {
+    "stop": "stop",
+    "length": "length",
+    "tool_call": "tool_calls",
+    "content_filter": "content_filter",
+}
+
+
+class AgentStreamingNode(AgentNode):
+    """A node that streams what its agent says.
+
+    Open the agent's stream in `process` and hand the result to `stream_text_deltas` or, for a
+    structured `output_type`, to `stream_structured_deltas`:
+
+        async def process(self, task_context: TaskContext) -> AsyncIterator[Dict[str, Any]]:
+            async with self.agent.run_stream(user_prompt="Hello") as result:
+                async for chunk in self.stream_text_deltas(result):
+                    yield chunk
+
+    Both yield the events of `launchpad.events`, from the model's first token on, and end with the
+    agent's complete, validated output saved as the node's. They are annotated as `Any` so that a
+    `process` typed as the documents type it passes strict checkers.
+    """
+
+    _streams: ClassVar[bool] = True
+    _finish_reason: FinishReason | None = None
+    _usage: Usage | None = None
+    _called_model = False
+
+    async def process(self, task_context: TaskContext) -> AsyncIterator[Any]:
+        """Stream the agent's answer to the conversation of the event."""
+        prompt, history = conversation(self.node_name, task_context.event)
+        async with self.agent.run_stream(prompt, message_history=history) as result:
+            structured = self.get_agent_config().output_type is not str
+            words = self.stream_structured_deltas if structured else self.stream_text_deltas
+            async for chunk in words(result):
+                yield chunk
+
+    async def stream_text_deltas(self, result: StreamedRunResult[Any, Any]) -> AsyncIterator[Any]:
+        """Yield the text of `result` as it is made, only what is new each time."""
+        async for event in self._deltas(result, structured=False):
+            yield event
+        self.save_output(await result.get_output())
+
+    async def stream_structured_deltas(
+        self, result: StreamedRunResult[Any, Any]
+    ) -> AsyncIterator[Any]:
+        """Yield fragments of JSON text that concatenate to the output's document.
+
+        Raises `OutputError` where the complete document does not fit the output type. A document
+        that the token limit cut off raises nothing: the node finishes with `length`, its output is
+        not saved, and a node that asks for it gets the `OutputError`.
+        """
+        async for event in self._deltas(result, structured=True):
+            yield event
+        try:
+            output = await result.get_output()
+        except Exception as error:
+            from pydantic_ai.exceptions import AgentRunError
+
+            if not isinstance(error, AgentRunError):
+                raise
+            if self._finish_reason == "length":
+                self.task_context.lose_output(
+                    type(self), "its output was cut off by the token limit; raise max_tokens."
+                )
+                return
+            raise OutputError(
+                self.node_name, "the model's output does not fit the node's output type."
+            ) from error
+        self.save_output(output)
+
+    async def _deltas(
+        self, result: StreamedRunResult[Any, Any], *, structured: bool
+    ) -> AsyncIterator[Any]:
+        self._called_model = True
+        live = live_stream(result.run_id)
+        if live is not None:
+            async for event in live.events(self.node_name, structured=structured):
+                yield event
+        else:
+            kind = JsonDelta if structured else TextDelta
+            async for text in result.stream_text(delta=True, debounce_by=None):
+                yield kind(self.node_name, text)
+        self._note_end(result)
+
+    def _note_end(self, result: StreamedRunResult[Any, Any]) -> None:
+        self._finish_reason = _REASONS.get(result.response.finish_reason or "stop", "stop")
+        usage = result.usage
+        measured = cast("int", getattr(usage, "unmeasured_requests", 0)) == 0
+        if measured and (usage.input_tokens or usage.output_tokens):
+            self._usage = Usage(
+                input_tokens=usage.input_tokens,
+                output_tokens=usage.output_tokens,
+                cached_input_tokens=usage.cache_read_tokens,
+                reasoning_tokens=usage.details.get("reasoning_tokens", 0),
+            )
+
+    @property
+    def finish_reason(self) -> FinishReason | None:
+        """Why the model stopped."""
+        return self._finish_reason
+
+    @property
+    def called_model(self) -> bool:
+        """Whether a stream of the agent was read."""
+        return self._called_model
+
+    @property
+    def usage(self) -> Usage | None:
+        """The tokens of the agent's run, where the upstream said."""
+        return self._usage

@@ -1,0 +1,80 @@
+"""`Node`: the smallest step of a workflow."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
+
+from launchpad.core.task import TaskContext
+from launchpad.errors import DefinitionError
+from launchpad.events import FinishReason, Usage
+
+OutputT = TypeVar("OutputT")
+
+
+class Node(ABC):
+    """One step of a workflow. A fresh instance is made for every run.
+
+    `process` may be a coroutine (`async def`), a plain function (it runs in a thread, so that it
+    may block) or an async generator. A generator speaks: what it yields, a str, a dict or an
+    event, goes to the client at once, and the whole of it becomes the node's output.
+    """
+
+    class OutputType(BaseModel):
+        """What the node produces; derive from it to give the output fields."""
+
+    def __init__(self, task_context: TaskContext | None = None) -> None:
+        self._task_context = task_context
+
+    @property
+    def node_name(self) -> str:
+        """The class's name: the node's name in events, outputs and logs."""
+        return type(self).__name__
+
+    @property
+    def task_context(self) -> TaskContext:
+        """The run that this node belongs to."""
+        context: TaskContext | None = getattr(self, "_task_context", None)
+        if context is None:
+            raise DefinitionError(
+                f"{self.node_name} has no task context outside a run; use the one that process() "
+                "is given."
+            )
+        return context
+
+    @abstractmethod
+    def process(self, task_context: TaskContext) -> Any:
+        """Do the node's work. Return the context, the output, or nothing; or yield what to say."""
+
+    def save_output(self, output: Any) -> None:
+        """Keep `output` for later nodes."""
+        self.task_context.save_output(type(self), output)
+
+    def get_output(self, node_class: type[Node]) -> Any:
+        """What `node_class` produced in this run, or None where it did not run.
+
+        Raises `OutputError` where its output was lost.
+        """
+        return self.task_context.get_output(node_class)
+
+    async def cleanup(self) -> None:  # noqa: B027 - most nodes hold nothing
+        """Free what the node holds. Runs once `process` has ended, however it ended."""
+
+    # What the engine asks a speaking node after its last word.
+
+    @property
+    def finish_reason(self) -> FinishReason | None:
+        """Why the model stopped, where the node knows."""
+        return None
+
+    @property
+    def called_model(self) -> bool:
+        """Whether the node asked a model, so that a missing `usage` means an unknown one."""
+        return False
+
+    @property
+    def usage(self) -> Usage | None:
+        """The tokens of the node's model, where the upstream said."""
+        return None

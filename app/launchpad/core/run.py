@@ -1,0 +1,209 @@
+"""`Run`: one run of a workflow, from its first node to its last."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import AsyncIterable, Iterator
+from functools import lru_cache
+
+from pydantic import BaseModel
+
+from launchpad.core.failure import blame, failed
+from launchpad.core.nodes.base import Node
+from launchpad.core.nodes.concurrent import ConcurrentNode
+from launchpad.core.nodes.router import BaseRouter
+from launchpad.core.speech import Speech, from_thread
+from launchpad.core.task import TaskContext
+from launchpad.core.validate import Graph
+from launchpad.errors import LaunchpadError, NodeError
+from launchpad.events import (
+    FinishReason,
+    JsonDelta,
+    NodeFinished,
+    NodeStarted,
+    RunEvent,
+    RunFinished,
+    RunStarted,
+    TextDelta,
+    Usage,
+)
+from launchpad.stream.mailbox import Mailbox
+
+logger = logging.getLogger("launchpad.run")
+
+
+@lru_cache(maxsize=1024)
+def _takes_context(node_class: type[Node]) -> bool:
+    """A subclass may declare `__init__(self)` alone, and never call ours."""
+    return len(inspect.signature(node_class).parameters) > 0
+
+
+class Run:
+    """Walks the graph. `mailbox` is where events go; without one the run is silent."""
+
+    def __init__(
+        self,
+        workflow: str,
+        start: type[Node],
+        graph: Graph,
+        context: TaskContext,
+        mailbox: Mailbox | None = None,
+    ) -> None:
+        self._workflow = workflow
+        self._start = start
+        self._graph = graph
+        self._context = context
+        self._mailbox = mailbox
+        self._finish_reason: FinishReason | None = None
+        self._usages: list[Usage | None] = []
+        self._last: Node | None = None
+
+    async def stream(self) -> None:
+        """Run, and say everything to the mailbox: failures too, which therefore don't raise."""
+        context = self._context
+        await self._emit(RunStarted(context.run_id, self._workflow, context.event))
+        try:
+            await self.execute()
+        except Exception as error:
+            if not isinstance(error, LaunchpadError):
+                logger.exception("run %s of %s failed", context.run_id, self._workflow)
+            else:
+                logger.warning(
+                    "run %s of %s failed: %s", context.run_id, self._workflow, error, exc_info=error
+                )
+            await self._emit(failed(error))
+        else:
+            await self._emit(RunFinished(self._finish_reason or "stop", self._total_usage()))
+
+    async def execute(self) -> None:
+        """Run every node on the way. Raises what went wrong, as a `LaunchpadError`."""
+        following: type[Node] | None = self._start
+        while following is not None and not self._context.should_stop:
+            following = await self._step(following)
+        if self._finish_reason is None:
+            await self._speak_for_the_silent()
+
+    async def _step(self, node_class: type[Node]) -> type[Node] | None:
+        node = await self._run_node(node_class)
+        self._last = node
+        if self._context.should_stop:
+            return None
+        connections = self._graph[node_class].connections
+        if isinstance(node, BaseRouter):
+            return await self._route(node)
+        return connections[0] if connections else None
+
+    async def _route(self, router: BaseRouter) -> type[Node] | None:
+        try:
+            chosen = router.route(self._context)
+            if inspect.isawaitable(chosen):
+                chosen = await chosen
+        except Exception as error:
+            raise blame(router.node_name, error) from error
+        if chosen is None:
+            return None
+        target = chosen if isinstance(chosen, type) else type(chosen)
+        if target not in self._graph[type(router)].connections:
+            raise NodeError(
+                router.node_name,
+                f"routed to {target.__name__}, which is not among its connections.",
+            )
+        return target
+
+    async def _run_node(self, node_class: type[Node]) -> Node:
+        name = node_class.__name__
+        await self._emit(NodeStarted(name))
+        speech = Speech(name, self._mailbox)
+        try:
+            node = self._make(node_class)
+            try:
+                await self._process(node, speech)
+            finally:
+                await self._clean_up(node)
+        except Exception as error:
+            raise blame(name, error) from error
+        self._keep_output(node, speech)
+        reason = (node.finish_reason or "stop") if speech.has_spoken else None
+        self._finish_reason = reason or self._finish_reason
+        await self._emit(NodeFinished(name, reason, self._note_usage(node)))
+        return node
+
+    def _make(self, node_class: type[Node]) -> Node:
+        node = node_class(self._context) if _takes_context(node_class) else node_class()
+        node._task_context = self._context  # noqa: SLF001 - the engine owns this attribute
+        if isinstance(node, ConcurrentNode):
+            node._run_concurrently = lambda: self._run_members(node_class)  # noqa: SLF001
+        return node
+
+    async def _run_members(self, node_class: type[Node]) -> None:
+        members = self._graph[node_class].concurrent_nodes
+        try:
+            async with asyncio.TaskGroup() as group:
+                for member in members:
+                    group.create_task(self._run_node(member), name=f"launchpad:{member.__name__}")
+        except BaseExceptionGroup as errors:
+            # The group cancelled the others because of the first.
+            raise errors.exceptions[0] from errors.exceptions[0].__cause__
+
+    async def _process(self, node: Node, speech: Speech) -> None:
+        process = node.process
+        if isinstance(node, BaseRouter) and type(node).process is BaseRouter.process:
+            return
+        if inspect.iscoroutinefunction(process) or inspect.isasyncgenfunction(process):
+            result = process(self._context)
+        else:
+            result = await asyncio.to_thread(process, self._context)
+        if inspect.isawaitable(result):
+            result = await result
+        if isinstance(result, AsyncIterable):
+            await speech.deliver(aiter(result))
+        elif isinstance(result, Iterator):
+            await speech.deliver(from_thread(result))
+        elif result is not None and not isinstance(result, TaskContext):
+            node.save_output(result)
+
+    async def _clean_up(self, node: Node) -> None:
+        try:
+            done = node.cleanup()
+            if inspect.isawaitable(done):
+                await done
+        except Exception:
+            # The node's result stands; what it failed to free is for its author to see.
+            logger.exception("cleanup of %s failed", node.node_name)
+
+    def _keep_output(self, node: Node, speech: Speech) -> None:
+        if speech.has_spoken and not self._context.knows(type(node)):
+            self._context.save_output(type(node), speech.output())
+
+    def _note_usage(self, node: Node) -> Usage | None:
+        if node.called_model:
+            self._usages.append(node.usage)
+        return node.usage
+
+    def _total_usage(self) -> Usage | None:
+        """The sum over nodes; None where one upstream did not say, rather than a wrong sum."""
+        known = [usage for usage in self._usages if usage is not None]
+        if not known or len(known) < len(self._usages):
+            return None
+        total = known[0]
+        for usage in known[1:]:
+            total += usage
+        return total
+
+    async def _speak_for_the_silent(self) -> None:
+        """Where no node spoke, the last node's output is the answer."""
+        node = self._last
+        output = self._context.nodes.get(node.node_name) if node is not None else None
+        if node is None or output is None:
+            return
+        if isinstance(output, BaseModel):
+            await self._emit(JsonDelta(node.node_name, output.model_dump_json()))
+        else:
+            await self._emit(TextDelta(node.node_name, str(output)))
+        self._finish_reason = "stop"
+
+    async def _emit(self, event: RunEvent) -> None:
+        if self._mailbox is not None:
+            await self._mailbox.put(event)

@@ -1,0 +1,133 @@
+"""What a node says, on its way out: lifted, kept for later nodes, handed to the mailbox."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+from launchpad.core.lift import DELTAS, lift
+from launchpad.events import Delta, JsonDelta, JsonSnapshot, TextDelta
+from launchpad.stream.mailbox import Mailbox
+
+_DELTA_TYPES = frozenset(DELTAS)
+
+
+class Speech:
+    """The words of one node in one run."""
+
+    __slots__ = ("_documents", "_mailbox", "_node", "_texts", "spoke")
+
+    def __init__(self, node: str, mailbox: Mailbox | None) -> None:
+        self._node = node
+        self._mailbox = mailbox
+        self._texts: list[str] = []
+        self._documents: list[str] = []
+        self.spoke = False
+
+    async def deliver(self, words: AsyncIterator[Any]) -> None:
+        """Take everything that the generator `words` yields; close it in this same task."""
+        node, mailbox = self._node, self._mailbox
+        texts = self._texts
+        try:
+            async for item in words:
+                if type(item) is TextDelta and item.node == node:
+                    # The way of nearly every token.
+                    texts.append(item.text)
+                    if mailbox is not None and not mailbox.offer(item):
+                        await mailbox.put(item)
+                else:
+                    for event in self._lift(item):
+                        self._keep(event)
+                        if mailbox is not None:
+                            await mailbox.put(event)
+        except asyncio.CancelledError:
+            await _close_cancelled(words)
+            raise
+        except BaseException:
+            await _close(words)
+            raise
+
+    async def say(self, event: Delta) -> None:
+        """Let one event out on the node's behalf."""
+        self._keep(event)
+        if self._mailbox is not None:
+            await self._mailbox.put(event)
+
+    def output(self) -> Any:
+        """All that was said: text where there was any, else the JSON document, else None."""
+        if self._texts:
+            return "".join(self._texts)
+        if not self._documents:
+            return None
+        document = "".join(self._documents)
+        try:
+            return json.loads(document)
+        except ValueError:
+            return document
+
+    def _lift(self, item: object) -> Any:
+        if type(item) in _DELTA_TYPES and item.node == self._node:  # type: ignore[attr-defined]
+            return (item,)
+        events = lift(item, self._node)
+        if (
+            self._documents
+            and isinstance(item, dict)
+            and events
+            and isinstance(events[0], JsonDelta)
+        ):
+            # A dict is a whole document; the next one starts on a line of its own.
+            events = (JsonDelta(self._node, "\n" + events[0].text), *events[1:])
+            self._documents.clear()
+        return events
+
+    def _keep(self, event: Delta) -> None:
+        self.spoke = True
+        if isinstance(event, TextDelta):
+            self._texts.append(event.text)
+        elif isinstance(event, JsonSnapshot):
+            self._documents[:] = [event.text]
+        elif isinstance(event, JsonDelta):
+            self._documents.append(event.text)
+
+    @property
+    def has_spoken(self) -> bool:
+        """Whether anything was said at all."""
+        return self.spoke or bool(self._texts)
+
+
+async def _close(words: AsyncIterator[Any]) -> None:
+    aclose = getattr(words, "aclose", None)
+    if aclose is not None:
+        await aclose()
+
+
+async def _close_cancelled(words: AsyncIterator[Any]) -> None:
+    """End a generator that is suspended at its `yield`, as a cancellation would.
+
+    Thrown in rather than closed: on Python 3.13.0 `aclose()` of a generator inside
+    `async with agent.run_stream(…)` raises "coroutine ignored GeneratorExit".
+    """
+    athrow = getattr(words, "athrow", None)
+    if athrow is None:
+        await _close(words)
+        return
+    try:
+        await athrow(asyncio.CancelledError())
+    except (asyncio.CancelledError, StopAsyncIteration):
+        return
+    await _close(words)
+
+
+async def from_thread(words: Iterator[Any]) -> AsyncIterator[Any]:
+    """A plain generator's items, each made in a thread, so that it may block."""
+    done = object()
+    try:
+        while (item := await asyncio.to_thread(next, words, done)) is not done:
+            yield item
+    finally:
+        close = getattr(words, "close", None)
+        if close is not None and inspect.getgeneratorstate(words) != inspect.GEN_RUNNING:  # type: ignore[arg-type]
+            close()

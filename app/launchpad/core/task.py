@@ -1,0 +1,64 @@
+"""`TaskContext`: what one run knows, and how its nodes hand results on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from launchpad.errors import OutputError
+
+if TYPE_CHECKING:
+    from launchpad.core.nodes.base import Node
+
+_MISSING = object()
+
+
+@dataclass(eq=False)
+class TaskContext:
+    """The state of one run.
+
+    `event` is the validated request, `nodes` maps a node's class name to its output, `metadata`
+    is free for the workflow's own use, `run_id` names the run in logs and traces.
+    """
+
+    event: Any
+    nodes: dict[str, Any] = field(default_factory=dict)
+    metadata: dict[str, Any] = field(default_factory=dict)
+    should_stop: bool = False
+    run_id: str = ""
+    _lost: dict[str, str] = field(default_factory=dict, repr=False)
+
+    def stop_workflow(self) -> None:
+        """Let the present node finish, then end the run as complete."""
+        self.should_stop = True
+
+    def save_output(self, node_class: type[Node], output: Any) -> None:
+        """Keep `output` as what `node_class` produced."""
+        self.nodes[node_class.__name__] = output
+
+    def get_output(self, node_class: type[Node], default: Any = None) -> Any:
+        """What `node_class` produced, or `default` where it did not run.
+
+        Raises `OutputError` where it ran and its output was lost, cut off by the token limit
+        for instance.
+        """
+        name = node_class.__name__
+        output = self.nodes.get(name, _MISSING)
+        if output is not _MISSING:
+            return output
+        if name in self._lost:
+            raise OutputError(name, self._lost[name])
+        return default
+
+    def knows(self, node_class: type[Node]) -> bool:
+        """Whether `node_class` has an output, or a reason for having none."""
+        return node_class.__name__ in self.nodes or node_class.__name__ in self._lost
+
+    def lose_output(self, node_class: type[Node], reason: str) -> None:
+        """Say why `node_class` has no output, for the node that will ask for it."""
+        self._lost[node_class.__name__] = reason
+
+    def update_node(self, node_name: str, **values: Any) -> None:
+        """Merge `values` into the output kept under `node_name`, which is then a dict."""
+        current = self.nodes.get(node_name)
+        self.nodes[node_name] = {**current, **values} if isinstance(current, dict) else values

@@ -1,0 +1,186 @@
+"""Checks a workflow when its class is defined, so that a wrong one never starts.
+
+Each error names the workflow, the node and the remedy.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+
+from pydantic import BaseModel
+
+from launchpad.core.nodes.base import Node
+from launchpad.core.nodes.concurrent import ConcurrentNode
+from launchpad.core.nodes.router import BaseRouter, RouterNode
+from launchpad.core.schema import NodeConfig, WorkflowSchema
+from launchpad.errors import DefinitionError
+
+Graph = dict[type[Node], NodeConfig]
+
+
+def validate(workflow: str, schema: object) -> Graph:
+    """Check `schema` and return every node with its config. Raises `DefinitionError`."""
+    if not isinstance(schema, WorkflowSchema):
+        raise DefinitionError(
+            f"{workflow}.workflow_schema is {_named(schema)}; make it WorkflowSchema(…)."
+        )
+    if not (isinstance(schema.event_schema, type) and issubclass(schema.event_schema, BaseModel)):
+        raise DefinitionError(
+            f"{workflow}: event_schema is {_named(schema.event_schema)}; give a pydantic model "
+            "class such as OpenAIChatSchema."
+        )
+    graph = _collect(workflow, schema)
+    for config in graph.values():
+        _check_config(workflow, config)
+    _check_reachable(workflow, schema.start, graph)
+    _check_cycles(workflow, schema.start, graph)
+    _check_distinct_names(workflow, graph)
+    return graph
+
+
+def _collect(workflow: str, schema: WorkflowSchema) -> Graph:
+    _check_node(workflow, "start", schema.start)
+    graph: Graph = {}
+    for config in schema.nodes:
+        if not isinstance(config, NodeConfig):
+            raise DefinitionError(
+                f"{workflow}: nodes holds {_named(config)}; wrap it as NodeConfig(node=…)."
+            )
+        _check_node(workflow, "NodeConfig.node", config.node)
+        if config.node in graph:
+            raise DefinitionError(
+                f"{workflow}: {config.node.__name__} has two NodeConfigs; keep one."
+            )
+        graph[config.node] = config
+    for config in list(graph.values()):
+        for target in config.connections:
+            _check_node(workflow, f"a connection of {config.node.__name__}", target)
+            graph.setdefault(target, NodeConfig(node=target))
+        for member in config.concurrent_nodes:
+            _check_node(workflow, f"concurrent_nodes of {config.node.__name__}", member)
+    if schema.start not in graph:
+        if schema.nodes:
+            raise DefinitionError(
+                f"{workflow}: start is {schema.start.__name__}, which is not among nodes; add "
+                f"NodeConfig(node={schema.start.__name__}, connections=[…])."
+            )
+        graph[schema.start] = NodeConfig(node=schema.start)
+    return graph
+
+
+def _check_node(workflow: str, where: str, node: object) -> None:
+    if not (isinstance(node, type) and issubclass(node, Node)):
+        remedy = f"; write {type(node).__name__}, not an instance" if isinstance(node, Node) else ""
+        raise DefinitionError(f"{workflow}: {where} is {_named(node)}, not a Node class{remedy}.")
+    if inspect.isabstract(node):
+        missing = ", ".join(sorted(node.__abstractmethods__))
+        raise DefinitionError(f"{workflow}: {node.__name__} does not define {missing}.")
+
+
+def _check_config(workflow: str, config: NodeConfig) -> None:
+    name = config.node.__name__
+    routes = issubclass(config.node, BaseRouter)
+    if config.is_router and not routes:
+        raise DefinitionError(
+            f"{workflow}: {name} has is_router=True but is no router; derive it from BaseRouter."
+        )
+    if len(config.connections) > 1 and not routes:
+        targets = ", ".join(target.__name__ for target in config.connections)
+        raise DefinitionError(
+            f"{workflow}: {name} connects to several nodes ({targets}) but does not choose; derive "
+            "it from BaseRouter and set is_router=True, or run them at once in a ConcurrentNode."
+        )
+    if config.concurrent_nodes and not issubclass(config.node, ConcurrentNode):
+        raise DefinitionError(
+            f"{workflow}: {name} has concurrent_nodes but is no ConcurrentNode; derive it from "
+            "ConcurrentNode."
+        )
+    if issubclass(config.node, ConcurrentNode) and not config.concurrent_nodes:
+        raise DefinitionError(
+            f"{workflow}: {name} is a ConcurrentNode without concurrent_nodes; name them in its "
+            "NodeConfig."
+        )
+    for member in config.concurrent_nodes:
+        if issubclass(member, BaseRouter | ConcurrentNode):
+            raise DefinitionError(
+                f"{workflow}: {member.__name__} cannot run inside {name}, because it leads to "
+                "other nodes; connect it before or after."
+            )
+    if issubclass(config.node, BaseRouter):
+        for target in _declared_targets(config.node):
+            if target not in config.connections:
+                raise DefinitionError(
+                    f"{workflow}: {name} routes to {target.__name__}, which is not among its "
+                    f"connections; add it to NodeConfig(node={name}, connections=[…])."
+                )
+
+
+def _declared_targets(router: type[BaseRouter]) -> Iterator[type[Node]]:
+    """What a router can name and we can see without running it."""
+    if (fallback := router.fallback) is not None:
+        yield fallback if isinstance(fallback, type) else type(fallback)
+    for rule in router.routes:
+        rule_class = rule if isinstance(rule, type) else type(rule)
+        if not issubclass(rule_class, RouterNode):
+            raise DefinitionError(
+                f"{router.__name__}.routes holds {_named(rule)}; derive it from RouterNode."
+            )
+        hint = inspect.get_annotations(rule_class.determine_next_node).get("return")
+        if isinstance(hint, type) and issubclass(hint, Node) and hint is not Node:
+            yield hint
+
+
+def _check_reachable(workflow: str, start: type[Node], graph: Graph) -> None:
+    reached: set[type[Node]] = set()
+    frontier = [start]
+    while frontier:
+        node = frontier.pop()
+        if node not in reached:
+            reached.add(node)
+            frontier.extend(graph[node].connections)
+            reached.update(graph[node].concurrent_nodes)
+    lost = [node.__name__ for node in graph if node not in reached]
+    if lost:
+        raise DefinitionError(
+            f"{workflow}: {', '.join(lost)} cannot be reached from {start.__name__}; connect it or "
+            "remove its NodeConfig."
+        )
+
+
+def _check_cycles(workflow: str, start: type[Node], graph: Graph) -> None:
+    done: set[type[Node]] = set()
+    path: list[type[Node]] = []
+    # Iterative, so that a long chain is no recursion: a node is left when its turn comes again.
+    stack: list[tuple[type[Node], bool]] = [(start, False)]
+    while stack:
+        node, leaving = stack.pop()
+        if leaving:
+            path.pop()
+            done.add(node)
+        elif node in path:
+            circle = " → ".join(n.__name__ for n in [*path[path.index(node) :], node])
+            raise DefinitionError(
+                f"{workflow}: {circle} is a cycle; a workflow runs each node once, so remove one "
+                "of these connections."
+            )
+        elif node not in done:
+            path.append(node)
+            stack.append((node, True))
+            stack.extend((target, False) for target in graph[node].connections)
+
+
+def _check_distinct_names(workflow: str, graph: Graph) -> None:
+    members = {n for config in graph.values() for n in config.concurrent_nodes}
+    seen: dict[str, type[Node]] = {}
+    for node in [*graph, *(members - graph.keys())]:
+        other = seen.setdefault(node.__name__, node)
+        if other is not node:
+            raise DefinitionError(
+                f"{workflow}: two node classes are called {node.__name__}; outputs are kept by "
+                "class name, so rename one."
+            )
+
+
+def _named(value: object) -> str:
+    return value.__name__ if isinstance(value, type) else type(value).__name__

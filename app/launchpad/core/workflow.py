@@ -1,0 +1,116 @@
+"""`Workflow`: nodes joined into one runnable thing."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Mapping
+from typing import Any, ClassVar
+
+from pydantic import BaseModel, ValidationError
+
+from launchpad.core.run import Run
+from launchpad.core.schema import WorkflowSchema
+from launchpad.core.task import TaskContext
+from launchpad.core.validate import Graph, validate
+from launchpad.errors import DefinitionError, RequestError
+from launchpad.models.streaming import RequestScope, request_scope
+from launchpad.stream.mailbox import Mailbox
+from launchpad.stream.run_stream import EventStream
+
+__all__ = ["Workflow"]
+
+
+class Workflow:
+    """Derive from it and set `workflow_schema`; it is checked when the class is defined.
+
+    `enable_tracing` sends one trace a run to Langfuse, where its keys are set.
+    """
+
+    workflow_schema: ClassVar[WorkflowSchema]
+    stream_by_default: ClassVar[bool] = False
+    """Served over chat: stream where the request names no `stream` and does not ask for JSON."""
+
+    _graph: ClassVar[Graph | None] = None
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if "workflow_schema" in cls.__dict__:
+            cls._graph = validate(cls.__name__, cls.workflow_schema)
+
+    def __init__(self, *, enable_tracing: bool = False) -> None:
+        if self._graph is None:
+            raise DefinitionError(
+                f"{type(self).__name__} has no workflow_schema; set it to WorkflowSchema(…)."
+            )
+        self.enable_tracing = enable_tracing
+
+    def run(self, event: Any) -> TaskContext:
+        """Run to the end and return the context, with every node's output.
+
+        Args:
+            event: an instance of `event_schema`, or a mapping that validates as one.
+
+        Raises:
+            RequestError: the event does not fit `event_schema`.
+            NodeError: a node failed; it names the node.
+        """
+        return asyncio.run(self.run_async(event))
+
+    async def run_async(self, event: Any, *, run_id: str | None = None) -> TaskContext:
+        """As `run`, within an event loop. Streaming nodes run too; what they say is kept."""
+        context = self._context(event, run_id)
+        token = request_scope.set(_scope_of(context.event))
+        try:
+            await self._run(context).execute()
+        finally:
+            request_scope.reset(token)
+        return context
+
+    def run_stream_async(self, event: Any, *, run_id: str | None = None) -> EventStream:
+        """Run, and stream what happens as the typed events of `launchpad.events`.
+
+        The run starts when the stream is first read. A failure is its last event, `RunFailed`;
+        only an event that does not fit `event_schema` raises `RequestError`, here and now.
+        """
+        context = self._context(event, run_id)
+
+        async def produce(mailbox: Mailbox) -> None:
+            request_scope.set(_scope_of(context.event))
+            await self._run(context, mailbox).stream()
+
+        return EventStream(produce, name=type(self).__name__)
+
+    def _run(self, context: TaskContext, mailbox: Mailbox | None = None) -> Run:
+        assert self._graph is not None  # noqa: S101 - checked when the instance was made
+        name = type(self).__name__
+        return Run(name, self.workflow_schema.start, self._graph, context, mailbox)
+
+    def _context(self, event: Any, run_id: str | None) -> TaskContext:
+        return TaskContext(event=self._validated(event), run_id=run_id or uuid.uuid4().hex)
+
+    def _validated(self, event: Any) -> BaseModel:
+        schema = self.workflow_schema.event_schema
+        if isinstance(event, schema):
+            return event
+        if isinstance(event, BaseModel):
+            event = event.model_dump()
+        if not isinstance(event, Mapping):
+            raise RequestError(
+                f"{type(self).__name__} takes {schema.__name__} or a mapping of its fields, not "
+                f"{type(event).__name__}."
+            )
+        try:
+            return schema.model_validate(event)
+        except ValidationError as error:
+            problem = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(str(part) for part in problem["loc"])
+            raise RequestError(
+                f"The event does not fit {schema.__name__}: {where}: {problem['msg']}", param=where
+            ) from error
+
+
+def _scope_of(event: Any) -> RequestScope | None:
+    """The sampling parameters that came with the request, for its streaming agents."""
+    settings = getattr(event, "model_settings", None)
+    return RequestScope(settings=settings()) if callable(settings) else None

@@ -1,0 +1,186 @@
+"""`SSEResponse`: the ASGI response that writes a stream of frames to one client."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from starlette.types import Message, Receive, Scope, Send
+
+from launchpad.sse.refusal import Refusal
+
+logger = logging.getLogger("launchpad.sse")
+
+HEADERS: Mapping[str, str] = {
+    "content-type": "text/event-stream; charset=utf-8",
+    "cache-control": "no-cache",
+    "x-accel-buffering": "no",
+}
+"""Sent with every stream; `connection: keep-alive` is added on HTTP/1.1."""
+
+
+class FrameSource(Protocol):
+    """Where the bytes come from; `launchpad.wire.frames.FrameStream` is one."""
+
+    async def __anext__(self) -> bytes:
+        """The next bytes to write; may raise `Refusal` before the first."""
+        ...
+
+    def cancel(self) -> None:
+        """Stop now: a pending `__anext__` ends."""
+        ...
+
+    async def aclose(self) -> None:
+        """Stop, and wait until everything is cleaned up."""
+        ...
+
+
+class SSEResponse:
+    """Writes `source` to the client: one writer, and one watcher for the client's leaving.
+
+    The head is held until the source's first bytes, so that a failure before them can still have
+    an HTTP status of its own. A client that leaves, or that takes no bytes for `send_timeout`
+    seconds, ends the source at once.
+    """
+
+    def __init__(
+        self,
+        source: FrameSource,
+        *,
+        headers: Mapping[str, str] | None = None,
+        send_timeout: float = 30.0,
+        label: str = "",
+    ) -> None:
+        self._source = source
+        self._headers = {**HEADERS, **(headers or {})}
+        self._send_timeout = send_timeout
+        self._label = label
+        self._left = False
+        self._blocked_since: float | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve the response, and leave nothing behind however it ends."""
+        watcher = asyncio.get_running_loop().create_task(self._watch(receive))
+        try:
+            try:
+                first = await self._source.__anext__()
+            except Refusal as refusal:
+                await _refuse(refusal, send)
+            except StopAsyncIteration:
+                if not self._left:
+                    await self._write(b"", scope, send)
+            else:
+                await self._write(first, scope, send)
+        finally:
+            watcher.cancel()
+            await self._source.aclose()
+
+    async def _write(self, first: bytes, scope: Scope, send: Send) -> None:
+        loop = asyncio.get_running_loop()
+        guard = _SendGuard(self, loop, asyncio.current_task(), scope)
+        try:
+            await send(self._head(scope))
+            data = first
+            while data:
+                self._blocked_since = loop.time()
+                await send({"type": "http.response.body", "body": data, "more_body": True})
+                self._blocked_since = None
+                try:
+                    data = await self._source.__anext__()
+                except StopAsyncIteration:
+                    break
+            if not self._left:
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except asyncio.CancelledError:
+            if not guard.fired:
+                raise
+            guard.absorb()
+        finally:
+            guard.stop()
+
+    async def _watch(self, receive: Receive) -> None:
+        while True:
+            message = await receive()
+            if message["type"] == "http.disconnect":
+                self._left = True
+                self._source.cancel()
+                return
+
+    def _head(self, scope: Scope) -> Message:
+        headers = self._headers
+        if scope.get("http_version") == "1.1":
+            headers = {**headers, "connection": "keep-alive"}
+        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+        return {"type": "http.response.start", "status": 200, "headers": raw}
+
+    @property
+    def label(self) -> str:
+        """What the log calls this response."""
+        return self._label
+
+    @property
+    def send_timeout(self) -> float:
+        """Seconds that one write may wait for the client."""
+        return self._send_timeout
+
+    @property
+    def blocked_since(self) -> float | None:
+        """When the write that is under way began, on the loop's clock."""
+        return self._blocked_since
+
+
+class _SendGuard:
+    """Cuts off a client that does not read.
+
+    One timer for the whole response looks at how long the present write has been waiting. The
+    server's own extension `launchpad.abort` resets the connection; elsewhere the run ends, and
+    the server closes when it can.
+    """
+
+    def __init__(
+        self,
+        response: SSEResponse,
+        loop: asyncio.AbstractEventLoop,
+        writer: asyncio.Task[Any] | None,
+        scope: Scope,
+    ) -> None:
+        self._response = response
+        self._loop = loop
+        self._writer = writer
+        self._abort = (scope.get("extensions") or {}).get("launchpad.abort")
+        self._timer = loop.call_later(response.send_timeout, self._look)
+        self.fired = False
+
+    def _look(self) -> None:
+        since, limit = self._response.blocked_since, self._response.send_timeout
+        waited = self._loop.time() - since if since is not None else 0.0
+        if waited < limit:
+            self._timer = self._loop.call_later(limit - waited, self._look)
+            return
+        self.fired = True
+        logger.warning(
+            "%s cut off: the client took no bytes for %.1f s", self._response.label, waited
+        )
+        if self._abort is not None:
+            self._abort()
+        if self._writer is not None:
+            self._writer.cancel()
+
+    def absorb(self) -> None:
+        """The cancellation was ours: let the writer's task go on."""
+        if self._writer is not None:
+            self._writer.uncancel()
+
+    def stop(self) -> None:
+        """No more looking."""
+        self._timer.cancel()
+
+
+async def _refuse(refusal: Refusal, send: Send) -> None:
+    headers = {"content-type": "application/json", **refusal.headers}
+    headers["content-length"] = str(len(refusal.body))
+    raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+    await send({"type": "http.response.start", "status": refusal.status, "headers": raw})
+    await send({"type": "http.response.body", "body": refusal.body, "more_body": False})

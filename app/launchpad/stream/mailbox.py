@@ -1,0 +1,109 @@
+"""The bounded hand-over between the task that owns a run and the one that writes its response."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+
+from launchpad.events import RunEvent
+
+DEFAULT_LIMIT = 256
+"""Events held before the producer waits: 256 deltas are some 20 KiB."""
+
+
+class Mailbox:
+    """Events from one or more producers to one consumer, all on one event loop.
+
+    The consumer drains everything that is there at each wake, so a producer that is ahead is
+    batched at no latency. A full mailbox makes its producers wait: that is how a slow client
+    slows its own upstream, and only that one.
+    """
+
+    __slots__ = ("_closed", "_consumer", "_items", "_limit", "_producers", "_settling")
+
+    def __init__(self, limit: int = DEFAULT_LIMIT) -> None:
+        self._items: list[RunEvent] = []
+        self._limit = limit
+        self._closed = False
+        self._settling = False
+        self._consumer: asyncio.Future[None] | None = None
+        self._producers: deque[asyncio.Future[None]] = deque()
+
+    @property
+    def finished(self) -> bool:
+        """Closed, and everything was taken."""
+        return self._closed and not self._items
+
+    def offer(self, event: RunEvent) -> bool:
+        """Leave `event` if there is room; return whether there was. Never waits."""
+        items = self._items
+        if len(items) >= self._limit:
+            return False
+        items.append(event)
+        if self._consumer is not None and (not self._settling or len(items) >= self._limit):
+            self._wake_consumer()
+        return True
+
+    async def put(self, event: RunEvent) -> None:
+        """Leave `event`, waiting for room. Once closed, events are dropped: nobody reads them."""
+        while not self.offer(event):
+            if self._closed:
+                return
+            room = asyncio.get_running_loop().create_future()
+            self._producers.append(room)
+            try:
+                await room
+            finally:
+                if not room.done():
+                    room.cancel()
+
+    def close(self) -> None:
+        """Say that no more events come. What is inside can still be taken."""
+        self._closed = True
+        self._wake_consumer()
+        self._wake_producers()
+
+    def poke(self) -> None:
+        """Wake a consumer that waits, with nothing: how a heartbeat gets its turn."""
+        self._wake_consumer()
+
+    async def take(self) -> Sequence[RunEvent]:
+        """Everything that is there, waiting for the first. Empty when closed or poked."""
+        if not self._items and not self._closed:
+            await self._wait()
+        items = self._items
+        if items:
+            self._items = []
+            if self._producers:
+                self._wake_producers()
+        return items
+
+    async def settle(self, seconds: float) -> None:
+        """Let events gather for `seconds`, but no longer than until it is full, closed or poked."""
+        if self._closed or len(self._items) >= self._limit:
+            return
+        timer = asyncio.get_running_loop().call_later(seconds, self._wake_consumer)
+        self._settling = True
+        try:
+            await self._wait()
+        finally:
+            self._settling = False
+            timer.cancel()
+
+    async def _wait(self) -> None:
+        self._consumer = asyncio.get_running_loop().create_future()
+        try:
+            await self._consumer
+        finally:
+            self._consumer = None
+
+    def _wake_consumer(self) -> None:
+        if self._consumer is not None and not self._consumer.done():
+            self._consumer.set_result(None)
+
+    def _wake_producers(self) -> None:
+        while self._producers:
+            room = self._producers.popleft()
+            if not room.done():
+                room.set_result(None)

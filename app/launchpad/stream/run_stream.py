@@ -1,0 +1,116 @@
+"""`EventStream`: a run as an async iterator of events, owned by one task.
+
+Who owns what: the *owner task* runs the whole workflow, so that a node's generator lives in one
+task from its first step to its close (pydantic-ai's `run_stream` breaks when closed elsewhere).
+The *consumer* only ever touches the mailbox. Letting go of the stream, by `aclose()`, by garbage
+collection or by the loop's end, cancels the owner, and with it the upstream request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, Self
+
+from launchpad.events import RunEvent
+from launchpad.stream.mailbox import DEFAULT_LIMIT, Mailbox
+
+__all__ = ["EventStream", "Producer"]
+
+Producer = Callable[[Mailbox], Coroutine[Any, Any, None]]
+"""Runs the workflow, leaving its events in the mailbox. Turns failures into `RunFailed` itself."""
+
+# asyncio holds tasks weakly, and an abandoned stream still has to clean up.
+_owners: set[asyncio.Task[None]] = set()
+
+
+class EventStream:
+    """The events of one run, in order.
+
+    Iterate it (`async for event in stream`), or take all that is there with `batch()`. The run
+    starts at the first of these; a stream that was never read costs and runs nothing.
+    """
+
+    def __init__(self, produce: Producer, *, name: str = "run", limit: int = DEFAULT_LIMIT) -> None:
+        self._produce: Producer | None = produce
+        self._name = name
+        self._mailbox = Mailbox(limit)
+        self._owner: asyncio.Task[None] | None = None
+        self._ready: list[RunEvent] = []
+
+    @property
+    def finished(self) -> bool:
+        """Nothing more will come."""
+        return not self._ready and self._mailbox.finished
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> RunEvent:
+        while not self._ready:
+            batch = await self.batch()
+            if not batch and self._mailbox.finished:
+                raise StopAsyncIteration
+            self._ready = list(reversed(batch))
+        return self._ready.pop()
+
+    async def batch(self) -> Sequence[RunEvent]:
+        """Every event that is there, waiting for the first.
+
+        Empty at the end (`finished` is true then) and after `poke()`.
+        """
+        if self._ready:
+            ready, self._ready = self._ready[::-1], []
+            return ready
+        if self._owner is None:
+            self._start()
+        return await self._mailbox.take()
+
+    async def settle(self, seconds: float) -> None:
+        """Wait until `seconds` have passed, unless the run ends or the mailbox fills before."""
+        await self._mailbox.settle(seconds)
+
+    def poke(self) -> None:
+        """Make a waiting `batch()` or `settle()` return now."""
+        self._mailbox.poke()
+
+    def cancel(self) -> None:
+        """Cancel the run without waiting for it; reading ends after what is already there."""
+        self._produce = None
+        if self._owner is not None and not self._owner.done():
+            self._owner.cancel()
+        self._mailbox.close()
+
+    async def aclose(self) -> None:
+        """Cancel the run if it still goes on, and wait until every node has cleaned up."""
+        self.cancel()
+        if self._owner is not None and not self._owner.done():
+            # `wait` neither raises the owner's exception nor cancels it again.
+            await asyncio.wait({self._owner})
+
+    def _start(self) -> None:
+        produce, self._produce = self._produce, None
+        if produce is None:
+            return
+        owner = asyncio.get_running_loop().create_task(
+            _own(produce, self._mailbox), name=f"launchpad:{self._name}"
+        )
+        _owners.add(owner)
+        owner.add_done_callback(_owners.discard)
+        self._owner = owner
+
+    def __del__(self) -> None:
+        owner = getattr(self, "_owner", None)
+        if owner is None or owner.done():
+            return
+        loop = owner.get_loop()
+        # The collector may run in any thread, and after the loop.
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(owner.cancel)
+
+
+async def _own(produce: Producer, mailbox: Mailbox) -> None:
+    try:
+        await produce(mailbox)
+    finally:
+        mailbox.close()

@@ -1,0 +1,129 @@
+"""`FrameStream`: a run's events, encoded in a dialect, as the bytes to send.
+
+The one place where debouncing and heartbeats happen, used by our own responses and by a user's
+`StreamingResponse(event_stream_generator(…))` alike.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Self
+
+from launchpad.events import RunEvent, RunFailed
+from launchpad.sse.frame import HEARTBEAT
+from launchpad.sse.refusal import Refusal
+from launchpad.stream.coalesce import coalesce
+from launchpad.stream.run_stream import EventStream
+from launchpad.wire.base import Encoder
+
+Operator = Callable[[Sequence[RunEvent]], Sequence[RunEvent]]
+
+
+class FrameStream:
+    """Complete SSE frames, a write's worth at a time.
+
+    Args:
+        stream: the run.
+        encoder: the dialect.
+        debounce: seconds; the first delta leaves at once, those that follow within this window
+            leave together. 0 sends each as its own chunk.
+        heartbeat: seconds of silence after which a comment is sent; 0 turns it off.
+        operators: applied to each batch of events before it is encoded.
+        refusable: raise `Refusal` for a failure before the first byte, so that it gets its real
+            HTTP status, where the dialect wants that. Off where the head has gone already.
+    """
+
+    def __init__(
+        self,
+        stream: EventStream,
+        encoder: Encoder,
+        *,
+        debounce: float,
+        heartbeat: float,
+        operators: Sequence[Operator] = (),
+        refusable: bool = False,
+    ) -> None:
+        self._stream = stream
+        self._encoder = encoder
+        self._debounce = debounce
+        self._heartbeat = heartbeat
+        self._operators = operators
+        self._refusable = refusable
+        self._started = False
+        self._last_sent = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        """The next bytes. Raises `Refusal` as `refusable` says, `StopAsyncIteration` at the end."""
+        loop = asyncio.get_running_loop()
+        if self._timer is None and self._heartbeat:
+            self._last_sent = loop.time()
+            self._arm(loop, self._heartbeat)
+        if self._debounce and self._started:
+            rest = self._last_sent + self._debounce - loop.time()
+            if rest > 0:
+                await self._stream.settle(rest)
+        while not self._stream.finished:
+            events = await self._stream.batch()
+            data = self._encode(events) if events else self._silence(loop)
+            if data:
+                self._last_sent = loop.time()
+                self._started = True
+                return data
+        self._disarm()
+        raise StopAsyncIteration
+
+    def cancel(self) -> None:
+        """End the run without waiting; a reader that waits for bytes gets the end."""
+        self._disarm()
+        self._stream.cancel()
+
+    async def aclose(self) -> None:
+        """End the run if it still goes on, and wait for its clean-up."""
+        self._disarm()
+        await self._stream.aclose()
+
+    def _encode(self, events: Sequence[RunEvent]) -> bytes:
+        for operator in self._operators:
+            events = operator(events)
+        if self._debounce:
+            events = coalesce(events)
+        if self._refusable and not self._started and isinstance(events[-1], RunFailed):
+            answer = self._encoder.failure(events[-1])
+            said = self._encoder.encode(events[:-1])
+            if answer is not None and not said:
+                raise Refusal(*answer)
+            return said + self._encoder.encode(events[-1:])
+        return self._encoder.encode(events)
+
+    def _silence(self, loop: asyncio.AbstractEventLoop) -> bytes:
+        due = self._heartbeat and loop.time() - self._last_sent >= self._heartbeat
+        return HEARTBEAT if due and not self._stream.finished else b""
+
+    def _arm(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+        # Held weakly: a stream that is dropped unread must not live on in its own timer.
+        self._timer = loop.call_later(seconds, _tick, weakref.ref(self), loop)
+
+    def _disarm(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def tick(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Give a heartbeat its turn where one is due, and look again when the next may be."""
+        # One timer a response, moved on when it fires: a token costs no timer of its own.
+        rest = self._last_sent + self._heartbeat - loop.time()
+        if rest <= 0:
+            self._stream.poke()
+        self._arm(loop, rest if rest > 0 else self._heartbeat)
+
+
+def _tick(frames: weakref.ref[FrameStream], loop: asyncio.AbstractEventLoop) -> None:
+    alive = frames()
+    if alive is not None:
+        alive.tick(loop)
