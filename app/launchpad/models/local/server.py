@@ -1,0 +1,195 @@
+"""The owner's side of the model's process: start it, watch it, replace it, stop it."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import logging
+import os
+import secrets
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from launchpad.errors import ConfigurationError
+from launchpad.models.local.progress import step
+from launchpad.models.local.weights import weights_path
+from launchpad.settings import Settings
+
+__all__ = ["MODEL_NAME", "LocalEndpoint", "LocalServer"]
+
+MODEL_NAME = "SmolLM2-135M-Instruct"
+LOAD_TIMEOUT = 120.0
+"""Seconds the model may take to load; a cold disk takes a few."""
+STOP_TIMEOUT = 3.0
+SHORT_LIFE = 10.0
+"""A process that ends within this many seconds of its start is not replaced by itself."""
+
+logger = logging.getLogger("launchpad.models.local")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalEndpoint:
+    """Where the model listens: an OpenAI-compatible `base_url` (with `/v1`) and its key."""
+
+    base_url: str
+    api_key: str = field(repr=False)
+    model_name: str = MODEL_NAME
+
+
+class LocalServer:
+    """One llama.cpp server in a child process of this process.
+
+    Its port and key stay the same when the process has to be replaced after a crash, so that
+    what was told to workers and clients stays true.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._key = secrets.token_urlsafe(24)
+        self._port = 0
+        self._child: subprocess.Popen[str] | None = None
+        self._endpoint: LocalEndpoint | None = None
+        self._stopped = False
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id while it is alive."""
+        child = self._child
+        return child.pid if child is not None and child.poll() is None else None
+
+    def endpoint(self) -> LocalEndpoint:
+        """Start the process if it is not alive; wait until it answers (about a second)."""
+        with self._lock:
+            if self._endpoint is None or self.pid is None:
+                self._endpoint = self._start()
+            return self._endpoint
+
+    def stop(self) -> None:
+        """End the process and wait for its end; a request under way is cut."""
+        with self._lock:
+            self._stopped = True
+            child, self._child, self._endpoint = self._child, None, None
+            if child is not None:
+                _end(child)
+
+    def _start(self) -> LocalEndpoint:
+        if importlib.util.find_spec("xllamacpp") is None:
+            raise ConfigurationError(
+                "The local model needs llama.cpp: pip install 'launchpad[local]'. "
+                "Or choose another model with --model PROVIDER:NAME."
+            )
+        path = weights_path()
+        self._stopped = False
+        with step(f"Loading {MODEL_NAME}", f"{MODEL_NAME} is loaded"):
+            try:
+                url = self._spawn(path, self._port)
+            except ConfigurationError:
+                if not self._port:
+                    raise
+                url = self._spawn(path, 0)  # somebody has taken the old port
+        self._port = urlsplit(url).port or 0
+        return LocalEndpoint(base_url=f"{url}/v1", api_key=self._key)
+
+    def _spawn(self, weights: Path, port: int) -> str:
+        """Start the child and return the URL it reports."""
+        script = Path(__file__).with_name("child.py")
+        # Its own session: Ctrl-C in the terminal is the owner's to handle, and streams may finish.
+        child = subprocess.Popen(  # noqa: S603  (our own script)
+            [sys.executable, "-P", str(script)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            start_new_session=True,
+        )
+        self._child = child
+        words: deque[str] = deque(maxlen=20)
+        threading.Thread(
+            target=self._watch, args=(child, words), name="launchpad-local-model", daemon=True
+        ).start()
+        late = threading.Timer(LOAD_TIMEOUT, child.kill)
+        late.daemon = True
+        late.start()
+        try:
+            answer = self._handshake(child, weights, port)
+        except BaseException:
+            _end(child)
+            raise
+        finally:
+            late.cancel()
+        if "url" not in answer:
+            _end(child)
+            reason = answer.get("error") or "; ".join(words) or "it ended without a word"
+            raise ConfigurationError(f"The local model could not be started: {reason}")
+        return answer["url"]
+
+    def _handshake(self, child: subprocess.Popen[str], weights: Path, port: int) -> dict[str, str]:
+        wanted = {
+            "path": str(weights),
+            "alias": MODEL_NAME,
+            "api_key": self._key,
+            "port": port,
+            "context": self._settings.local_context,
+            "parallel": self._settings.local_parallel,
+            "threads": self._settings.local_threads or _cores(),
+        }
+        if child.stdin is None or child.stdout is None:
+            raise AssertionError("the pipes were asked for")
+        try:
+            child.stdin.write(json.dumps(wanted) + "\n")
+            child.stdin.flush()
+        except BrokenPipeError:
+            return {}
+        line = child.stdout.readline()
+        child.stdout.close()
+        answer: dict[str, str] = json.loads(line) if line.strip() else {}
+        return answer
+
+    def _watch(self, child: subprocess.Popen[str], words: deque[str]) -> None:
+        """Read what the child says until it ends; replace it if nobody ended it."""
+        started = time.monotonic()
+        if child.stderr is not None:
+            with child.stderr:
+                for line in child.stderr:
+                    words.append(line.strip())
+        code = child.wait()
+        with self._lock:
+            if self._stopped or self._child is not child or self._endpoint is None:
+                return
+            logger.warning("The local model's process ended (code %s). %s", code, "; ".join(words))
+            _end(child)
+            if time.monotonic() - started < SHORT_LIFE:
+                return  # no endless loop: the next request that needs it starts it
+            try:
+                self._endpoint = self._start()
+            except ConfigurationError as error:
+                logger.error("The local model could not be started again: %s", error)  # noqa: TRY400
+
+
+def _end(child: subprocess.Popen[str]) -> None:
+    """Close the child's stdin, which ends it; kill it if that does not. Returns when it is gone."""
+    if child.stdin is not None:
+        try:
+            child.stdin.close()
+        except BrokenPipeError:
+            logger.debug("the local model's process had ended already")
+    try:
+        child.wait(STOP_TIMEOUT)
+    except subprocess.TimeoutExpired:
+        child.kill()
+        child.wait()
+
+
+def _cores() -> int:
+    """The cores this process may use; beyond eight so small a model gets no faster."""
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux only
+    return min(len(affinity(0)) if affinity else os.cpu_count() or 1, 8)
