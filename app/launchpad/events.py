@@ -15,14 +15,12 @@ from typing import Any, Literal
 
 import msgspec
 
-type_tag = "type"
-
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 """Why the words ended, in OpenAI's terms."""
 
 
-class RunEvent(msgspec.Struct, frozen=True, gc=False, tag_field=type_tag, tag=True):
-    """Base of every event. Serialises with `msgspec`; the field `type` holds the class name."""
+class RunEvent(msgspec.Struct, frozen=True, gc=False, tag_field="event", tag=True):
+    """Base of every event. Serialises with `msgspec`; the field `event` holds the class name."""
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
