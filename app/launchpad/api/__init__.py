@@ -1,1 +1,1 @@
-"""TODO-DOC."""
+"""The HTTP side: the one place that composes everything else."""

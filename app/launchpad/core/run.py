@@ -10,7 +10,7 @@ from functools import lru_cache
 
 from pydantic import BaseModel
 
-from launchpad.core.failure import blame, failed
+from launchpad.core.failure import blame
 from launchpad.core.nodes.base import Node
 from launchpad.core.nodes.concurrent import ConcurrentNode
 from launchpad.core.nodes.router import BaseRouter
@@ -29,6 +29,7 @@ from launchpad.events import (
     TextDelta,
     Usage,
 )
+from launchpad.stream.failure import failed
 from launchpad.stream.mailbox import Mailbox
 
 logger = logging.getLogger("launchpad.run")
@@ -112,9 +113,9 @@ class Run:
             )
         return target
 
-    async def _run_node(self, node_class: type[Node]) -> Node:
+    async def _run_node(self, node_class: type[Node], parent: str | None = None) -> Node:
         name = node_class.__name__
-        await self._emit(NodeStarted(name))
+        await self._emit(NodeStarted(name, parent))
         speech = Speech(name, self._mailbox)
         try:
             node = self._make(node_class)
@@ -142,7 +143,10 @@ class Run:
         try:
             async with asyncio.TaskGroup() as group:
                 for member in members:
-                    group.create_task(self._run_node(member), name=f"launchpad:{member.__name__}")
+                    group.create_task(
+                        self._run_node(member, node_class.__name__),
+                        name=f"launchpad:{member.__name__}",
+                    )
         except BaseExceptionGroup as errors:
             # The group cancelled the others because of the first.
             raise errors.exceptions[0] from errors.exceptions[0].__cause__

@@ -1,1 +1,1 @@
-"""TODO-DOC."""
+"""Document 001's import path. This folder never gets a second file."""

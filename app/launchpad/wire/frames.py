@@ -11,10 +11,12 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Self
 
+from launchpad.errors import LaunchpadError
 from launchpad.events import RunEvent, RunFailed
 from launchpad.sse.frame import HEARTBEAT
 from launchpad.sse.refusal import Refusal
 from launchpad.stream.coalesce import coalesce
+from launchpad.stream.failure import failed
 from launchpad.stream.run_stream import EventStream
 from launchpad.wire.base import Encoder
 
@@ -89,17 +91,26 @@ class FrameStream:
         await self._stream.aclose()
 
     def _encode(self, events: Sequence[RunEvent]) -> bytes:
-        for operator in self._operators:
-            events = operator(events)
-        if self._debounce:
-            events = coalesce(events)
-        if self._refusable and not self._started and isinstance(events[-1], RunFailed):
-            answer = self._encoder.failure(events[-1])
-            said = self._encoder.encode(events[:-1])
-            if answer is not None and not said:
-                raise Refusal(*answer)
-            return said + self._encoder.encode(events[-1:])
-        return self._encoder.encode(events)
+        try:
+            for operator in self._operators:
+                events = operator(events)
+            if self._debounce:
+                events = coalesce(events)
+            last = events[-1] if events else None
+            if isinstance(last, RunFailed):
+                return self._fail(self._encoder.encode(events[:-1]), last)
+            return self._encoder.encode(events)
+        except LaunchpadError as error:
+            # The run cannot be told on this wire: it ends here.
+            self._stream.cancel()
+            return self._fail(b"", failed(error))
+
+    def _fail(self, said: bytes, failure: RunFailed) -> bytes:
+        if self._refusable and not self._started and not said:
+            answer = self._encoder.failure(failure)
+            if answer is not None:
+                raise Refusal(answer.status, answer.headers, answer.body)
+        return said + self._encoder.encode((failure,))
 
     def _silence(self, loop: asyncio.AbstractEventLoop) -> bytes:
         due = self._heartbeat and loop.time() - self._last_sent >= self._heartbeat

@@ -1,1 +1,1 @@
-"""TODO-DOC."""
+"""Which workflows there are, and the examples that ship with Launchpad."""

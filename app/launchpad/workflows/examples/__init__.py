@@ -1,1 +1,1 @@
-"""TODO-DOC."""
+"""Workflows to learn from, each served by `launchpad serve` under its folder's name."""

@@ -1,0 +1,40 @@
+"""Every error of the HTTP side, in OpenAI's shape."""
+
+from __future__ import annotations
+
+import logging
+import math
+
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from launchpad.errors import LaunchpadError
+from launchpad.wire.openai_chat.errors import error_body, http_error_body, validation_error_body
+
+logger = logging.getLogger("launchpad.api")
+
+
+def error_response(error: Exception) -> Response:
+    """The answer to `error`: its status, OpenAI's error object, `Retry-After` where it has one."""
+    if isinstance(error, LaunchpadError):
+        return _json(error.status, error_body(error), error.retry_after)
+    if isinstance(error, ValidationError):
+        return _json(400, validation_error_body(error))
+    if isinstance(error, HTTPException):
+        response = _json(error.status_code, http_error_body(error.status_code, str(error.detail)))
+        response.headers.update(error.headers or {})
+        return response
+    logger.error("request failed", exc_info=error)
+    return _json(500, http_error_body(500, "The server could not complete this request."))
+
+
+async def handle_error(request: Request, error: Exception) -> Response:
+    """`error_response` in the form of a Starlette exception handler."""
+    return error_response(error)
+
+
+def _json(status: int, body: bytes, retry_after: float | None = None) -> Response:
+    headers = {"retry-after": str(math.ceil(retry_after))} if retry_after is not None else None
+    return Response(body, status, headers, "application/json")

@@ -1,0 +1,139 @@
+"""Who may call: API keys, and without any, only this machine."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from launchpad.api.errors import error_response
+from launchpad.errors import AuthenticationError, ConfigurationError, ForbiddenError, LaunchpadError
+from launchpad.settings import Settings
+
+LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
+OPEN_PATHS = frozenset({"/health"})
+
+
+class Gate:
+    """ASGI middleware that turns away who may not call.
+
+    With API keys set, every path but `/health` needs one. Without, a request must be meant for
+    this machine: a foreign `Host` (DNS rebinding) or `Origin` (another site's page) gets 403.
+    The name of the key that was used is left in `scope["state"]["launchpad.key"]`.
+    """
+
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._app = app
+        self._keys = read_keys(settings)
+        self._origins = frozenset(settings.cors_origins)
+        self._any_host = settings.allow_unauthenticated
+        self._hosts = LOOPBACK | {settings.host}
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or answer it with 401 or 403."""
+        if scope["type"] == "http" and scope["path"] not in OPEN_PATHS:
+            try:
+                self._check(scope)
+            except LaunchpadError as error:
+                await error_response(error)(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _check(self, scope: Scope) -> None:
+        headers = Headers(scope=scope)
+        if not self._keys:
+            self._check_neighbourhood(headers)
+            return
+        name = self._key_name(_presented(headers))
+        scope.setdefault("state", {})["launchpad.key"] = name
+
+    def _check_neighbourhood(self, headers: Headers) -> None:
+        host = _hostname("//" + headers.get("host", ""))
+        if not self._any_host and host not in self._hosts:
+            raise ForbiddenError(
+                "This server answers to localhost only. Set LAUNCHPAD_API_KEYS to serve other "
+                "host names."
+            )
+        origin = headers.get("origin")
+        if origin is None or origin in self._origins:
+            return
+        if _hostname(origin) not in LOOPBACK | {host}:
+            raise ForbiddenError(
+                "Pages of this origin may not call this server. Name it in LAUNCHPAD_CORS_ORIGINS."
+            )
+
+    def _key_name(self, presented: str | None) -> str:
+        if presented is None:
+            raise AuthenticationError(
+                "No API key was given. Send it as 'Authorization: Bearer KEY' or 'x-api-key: KEY'."
+            )
+        digest = hashlib.sha256(presented.encode()).digest()
+        found = None
+        for name, known in self._keys.items():
+            # All of them are compared, so that time tells nothing about which one was near.
+            if hmac.compare_digest(digest, known):
+                found = name
+        if found is None:
+            raise AuthenticationError("The API key is not known to this server.")
+        return found
+
+
+def _presented(headers: Headers) -> str | None:
+    scheme, _, token = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer" and token.strip():
+        return token.strip()
+    return headers.get("x-api-key") or None
+
+
+def _hostname(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None
+
+
+def read_keys(settings: Settings) -> Mapping[str, bytes]:
+    """Every key's name and SHA-256 digest. Raises `ConfigurationError` for a line it can't read."""
+    lines = [secret.get_secret_value() for secret in settings.api_keys]
+    if settings.api_keys_file is not None:
+        lines += _lines_of(settings.api_keys_file)
+    keys: dict[str, bytes] = {}
+    for number, line in enumerate(lines, 1):
+        name, equals, value = line.partition("=")
+        if not equals:
+            name, value = f"key-{number}", line
+        if not value.strip() or name.strip() in keys:
+            raise ConfigurationError(
+                f"API key {number} ({name.strip()}) is empty or its name is taken; write name=key, "
+                "each name once."
+            )
+        keys[name.strip()] = _digest(name.strip(), value.strip())
+    return keys
+
+
+def _digest(name: str, value: str) -> bytes:
+    if not value.startswith("sha256:"):
+        return hashlib.sha256(value.encode()).digest()
+    try:
+        digest = bytes.fromhex(value.removeprefix("sha256:"))
+    except ValueError:
+        digest = b""
+    if len(digest) != hashlib.sha256().digest_size:
+        raise ConfigurationError(f"The hash of API key {name} is not 64 hexadecimal digits.")
+    return digest
+
+
+def _lines_of(path: Path) -> list[str]:
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise ConfigurationError(
+            f"LAUNCHPAD_API_KEYS_FILE {path} cannot be read: {error.strerror}."
+        ) from error
+    lines = [line.strip() for line in text.splitlines()]
+    return [line for line in lines if line and not line.startswith("#")]

@@ -1,0 +1,55 @@
+"""`GET /v1/models`, `GET /v1/models/{id}` and `GET /health`."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope
+
+from launchpad.api.endpoint import Endpoint
+from launchpad.workflows.catalog import Catalog, ServedWorkflow
+
+_STARTED = int(time.time())
+
+
+class ModelList(Endpoint):
+    """Every workflow as a model object."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    async def respond(self, scope: Scope, receive: Receive) -> ASGIApp:
+        """OpenAI's list object."""
+        data = [_model(served) for served in self._catalog.served]
+        return JSONResponse({"object": "list", "data": data})
+
+
+class ModelCard(Endpoint):
+    """One workflow as a model object; `default` and aliases are known too."""
+
+    def __init__(self, catalog: Catalog) -> None:
+        self._catalog = catalog
+
+    async def respond(self, scope: Scope, receive: Receive) -> ASGIApp:
+        """OpenAI's model object, or 404."""
+        return JSONResponse(_model(self._catalog.find(scope["path_params"]["model"])))
+
+
+class Health(Endpoint):
+    """Alive, and nothing more: it asks no model."""
+
+    async def respond(self, scope: Scope, receive: Receive) -> ASGIApp:
+        """`{"status": "ok"}`."""
+        return JSONResponse({"status": "ok"})
+
+
+def _model(served: ServedWorkflow) -> dict[str, Any]:
+    return {
+        "id": served.id,
+        "object": "model",
+        "created": _STARTED,
+        "owned_by": "launchpad",
+        "description": served.description,
+    }

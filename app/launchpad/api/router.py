@@ -1,0 +1,40 @@
+"""The routes, as a router for any FastAPI app."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.routing import Route
+
+from launchpad.api.chat_completions import ChatCompletions
+from launchpad.api.model_list import Health, ModelCard, ModelList
+from launchpad.settings import Settings, get_settings
+from launchpad.workflows.catalog import Catalog, Registry
+
+__all__ = ["create_router"]
+
+
+def create_router(registry: Registry | None = None, settings: Settings | None = None) -> APIRouter:
+    """Routes that serve `registry`: `POST /v1/chat/completions`, `GET /v1/models` and `/health`.
+
+    Include it in your own app (`app.include_router(create_router(MyRegistry))`); who may call is
+    your app's to say then. Without `registry`, the shipped workflows are served.
+    """
+    settings = settings or get_settings()
+    catalog = create_catalog(registry, settings)
+    router = APIRouter()
+    router.routes += [
+        Route("/v1/chat/completions", ChatCompletions(catalog, settings)),
+        Route("/v1/models", ModelList(catalog)),
+        Route("/v1/models/{model:path}", ModelCard(catalog)),
+        Route("/health", Health()),
+    ]
+    return router
+
+
+def create_catalog(registry: Registry | None, settings: Settings) -> Catalog:
+    """The workflows of `registry`, or the shipped ones, with the settings' default and aliases."""
+    if registry is None:
+        from launchpad.workflows.workflow_registry import WorkflowRegistry
+
+        registry = WorkflowRegistry
+    return Catalog(registry, default=settings.default_workflow, aliases=settings.model_aliases)

@@ -1,0 +1,29 @@
+"""What an exception becomes for a client: the event `RunFailed`."""
+
+from __future__ import annotations
+
+from launchpad.errors import LaunchpadError, NodeError, UpstreamError
+from launchpad.events import RunFailed
+
+
+def failed(error: BaseException) -> RunFailed:
+    """What a client learns of `error`: never more than `public_message` lets out."""
+    cause = error.__cause__
+    if isinstance(error, NodeError) and isinstance(cause, UpstreamError):
+        return RunFailed(
+            f"{error.node}: {cause.public_message}",
+            status=cause.status,
+            type=cause.type,
+            code=cause.code,
+            retry_after=cause.retry_after,
+        )
+    if not isinstance(error, LaunchpadError):
+        return RunFailed("The server could not complete this request.")
+    return RunFailed(
+        error.public_message,
+        status=error.status,
+        type=error.type,
+        code=error.code,
+        param=error.param,
+        retry_after=error.retry_after,
+    )

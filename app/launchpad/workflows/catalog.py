@@ -1,0 +1,147 @@
+"""`Catalog`: the workflows of a server by model id, and how a chat request becomes their event."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, cast
+
+from pydantic import BaseModel
+
+from launchpad.core.workflow import Workflow
+from launchpad.errors import ConfigurationError, UnknownModelError
+from launchpad.wire.openai_chat.schema import OpenAIChatSchema
+
+__all__ = ["Catalog", "Registry", "ServedWorkflow"]
+
+Registry = type[Enum] | Mapping[str, type[Workflow]] | Iterable[type[Workflow]]
+"""An Enum whose members are Workflow classes, a mapping by model id, or the classes alone."""
+
+DEFAULT_ID = "default"
+
+
+@dataclass(frozen=True)
+class ServedWorkflow:
+    """One workflow under its model id. `obstacle` says why it cannot be served over chat."""
+
+    id: str
+    workflow: type[Workflow]
+    obstacle: str | None = None
+
+    @property
+    def description(self) -> str:
+        """What the workflow says of itself."""
+        return self.workflow.workflow_schema.description or ""
+
+    @property
+    def chat_schema(self) -> type[OpenAIChatSchema]:
+        """What a chat request is validated as."""
+        schema = self.workflow.workflow_schema.event_schema
+        return schema if issubclass(schema, OpenAIChatSchema) else OpenAIChatSchema
+
+    def event(self, request: OpenAIChatSchema) -> Any:
+        """The workflow's event for a chat request. What `from_chat` raises passes through."""
+        schema = self.workflow.workflow_schema.event_schema
+        if isinstance(request, schema):
+            return request
+        return cast("Any", schema).from_chat(request)
+
+
+class Catalog:
+    """Looks workflows up by model id: `default`, the ids themselves, then the aliases.
+
+    Raises `ConfigurationError` where the default workflow or an alias's target does not exist.
+    """
+
+    def __init__(
+        self,
+        registry: Registry,
+        *,
+        default: str | None = None,
+        aliases: Mapping[str, str] | None = None,
+    ) -> None:
+        self._all = {name: _serve(name, workflow) for name, workflow in _members(registry)}
+        self._served = {name: one for name, one in self._all.items() if one.obstacle is None}
+        if default is not None and default not in self._served and len(self._served) == 1:
+            # One workflow needs no naming.
+            default = next(iter(self._served))
+        self._default = default if default in self._served else None
+        self._aliases = dict(aliases or {})
+        for alias, target in self._aliases.items():
+            if target not in self._served and target != DEFAULT_ID:
+                raise ConfigurationError(
+                    f"LAUNCHPAD_MODEL_ALIASES maps {alias} to {target}, which is not served; there "
+                    f"is {self._known() or 'nothing'}."
+                )
+
+    @property
+    def served(self) -> list[ServedWorkflow]:
+        """What is served over chat, in the registry's order."""
+        return list(self._served.values())
+
+    @property
+    def left_out(self) -> list[ServedWorkflow]:
+        """What is not, each with its `obstacle`."""
+        return [one for one in self._all.values() if one.obstacle is not None]
+
+    @property
+    def default_id(self) -> str | None:
+        """The id that `default` stands for."""
+        return self._default
+
+    def find(self, model: str) -> ServedWorkflow:
+        """The workflow that answers to `model`. Raises `UnknownModelError`, listing the known."""
+        name = model
+        if name not in self._served:
+            name = self._aliases.get(model, self._aliases.get("*", model))
+        if name == DEFAULT_ID and self._default is not None:
+            name = self._default
+        served = self._served.get(name)
+        if served is None:
+            raise UnknownModelError(
+                f"The model '{model}' does not exist. This server has: {self._known()}.",
+                param="model",
+            )
+        return served
+
+    def _known(self) -> str:
+        names = [*self._served, *([DEFAULT_ID] if self._default else [])]
+        return ", ".join(names)
+
+
+def _members(registry: Registry) -> Iterable[tuple[str, type[Workflow]]]:
+    if isinstance(registry, type) and issubclass(registry, Enum):
+        # `__members__` also has the aliases that equal values make of later members.
+        pairs = [(name.lower(), member.value) for name, member in registry.__members__.items()]
+    elif isinstance(registry, Mapping):
+        pairs = list(registry.items())
+    else:
+        pairs = [(model_id(workflow), workflow) for workflow in registry]
+    for name, workflow in pairs:
+        if not (isinstance(workflow, type) and issubclass(workflow, Workflow)):
+            raise ConfigurationError(
+                f"The registry's {name} is {workflow!r}, not a Workflow class; write "
+                f"{name.upper()} = MyWorkflow."
+            )
+    return pairs
+
+
+def model_id(workflow: type[Workflow]) -> str:
+    """The id of a workflow that has no registry: its class name in snake case, less `Workflow`."""
+    name = workflow.__name__.removesuffix("Workflow") or workflow.__name__
+    words = "".join("_" + c.lower() if c.isupper() else c for c in name)
+    return words.lstrip("_")
+
+
+def _serve(name: str, workflow: type[Workflow]) -> ServedWorkflow:
+    schema = workflow.workflow_schema.event_schema
+    obstacle = None
+    if not issubclass(schema, OpenAIChatSchema) and not callable(
+        getattr(cast("type[BaseModel]", schema), "from_chat", None)
+    ):
+        obstacle = (
+            f"its event_schema {schema.__name__} does not derive from OpenAIChatSchema and has no "
+            "from_chat(request) classmethod"
+        )
+    return ServedWorkflow(name, workflow, obstacle)

@@ -1,0 +1,1 @@
+"""One node that answers the whole conversation: what general clients want."""

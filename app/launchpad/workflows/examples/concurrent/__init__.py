@@ -1,0 +1,1 @@
+"""Two streaming nodes at the same time."""

@@ -1,0 +1,1 @@
+"""A router that chooses between two streaming nodes."""

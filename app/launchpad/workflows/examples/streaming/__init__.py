@@ -1,0 +1,1 @@
+"""Two nodes, one after another: text, then a structured object (document 001)."""

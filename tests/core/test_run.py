@@ -1,0 +1,372 @@
+"""Every node kind in every mode, told by the events and outputs that come out."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from launchpad.core.nodes.base import Node
+from launchpad.core.nodes.concurrent import ConcurrentNode
+from launchpad.core.nodes.router import BaseRouter, RouterNode
+from launchpad.core.schema import NodeConfig, WorkflowSchema
+from launchpad.core.task import TaskContext
+from launchpad.core.workflow import Workflow
+from launchpad.errors import NodeError, OutputError, RequestError
+from launchpad.events import (
+    JsonDelta,
+    NodeFinished,
+    NodeStarted,
+    ReasoningDelta,
+    RunEvent,
+    RunFailed,
+    RunFinished,
+    RunStarted,
+    TextDelta,
+    ToolCallDelta,
+)
+
+
+class Event(BaseModel):
+    text: str = "hello"
+
+
+def flow(*configs: NodeConfig, start: type[Node] | None = None) -> Workflow:
+    schema = WorkflowSchema(event_schema=Event, start=start or configs[0].node, nodes=configs)
+    made: type[Workflow] = type("Flow", (Workflow,), {"workflow_schema": schema})
+    return made()
+
+
+def events_of(workflow: Workflow, event: Any = None) -> list[RunEvent]:
+    async def collect() -> list[RunEvent]:
+        return [event_ async for event_ in workflow.run_stream_async(event or {})]
+
+    return asyncio.run(collect())
+
+
+class Words(Node):
+    words: tuple[Any, ...] = ("Hel", "lo")
+
+    async def process(self, task_context: TaskContext) -> AsyncIterator[Any]:
+        for word in self.words:
+            yield word
+
+
+class Quiet(Node):
+    async def process(self, task_context: TaskContext) -> Any:
+        self.save_output({"seen": task_context.get_output(Words)})
+        return task_context
+
+
+class Blocking(Node):
+    def process(self, task_context: TaskContext) -> Any:
+        task_context.metadata["thread"] = threading.current_thread()
+        return "made in a thread"
+
+
+def test_a_speaking_node_streams_and_its_output_is_saved_for_the_next() -> None:
+    workflow = flow(NodeConfig(node=Words, connections=[Quiet]))
+    events = events_of(workflow)
+    assert isinstance(events[0], RunStarted)
+    assert events[0].request == Event()
+    assert events[1:] == [
+        NodeStarted("Words"),
+        TextDelta("Words", "Hel"),
+        TextDelta("Words", "lo"),
+        NodeFinished("Words", "stop"),
+        NodeStarted("Quiet"),
+        NodeFinished("Quiet"),
+        RunFinished("stop"),
+    ]
+    context = workflow.run({})
+    assert context.get_output(Words) == "Hello"
+    assert context.get_output(Quiet) == {"seen": "Hello"}
+
+
+def test_run_twice_in_one_process() -> None:
+    workflow = flow(NodeConfig(node=Words))
+    assert workflow.run({}).get_output(Words) == workflow.run(Event()).get_output(Words)
+
+
+def test_plain_functions_run_in_a_thread_and_may_return_their_output() -> None:
+    context = flow(NodeConfig(node=Blocking)).run({})
+    assert context.metadata["thread"] is not threading.main_thread()
+    assert context.get_output(Blocking) == "made in a thread"
+
+
+def test_the_last_output_is_the_answer_where_nobody_spoke() -> None:
+    events = events_of(flow(NodeConfig(node=Blocking)))
+    assert events[-2:] == [TextDelta("Blocking", "made in a thread"), RunFinished("stop")]
+
+
+def test_plain_generators_speak_from_a_thread() -> None:
+    class Sync(Node):
+        def process(self, task_context: TaskContext) -> Iterator[str]:
+            assert threading.current_thread() is not threading.main_thread()
+            yield "a"
+            assert threading.current_thread() is not threading.main_thread()
+            yield "b"
+
+    events = events_of(flow(NodeConfig(node=Sync)))
+    assert [event.text for event in events if isinstance(event, TextDelta)] == ["a", "b"]
+
+
+def test_whatever_a_node_may_yield_is_lifted_into_events() -> None:
+    class Mixed(Words):
+        words = (
+            "text",
+            "",
+            {"role": "assistant", "content": ""},
+            {"content": " more"},
+            {"choices": [{"index": 0, "delta": {"content": " chunk"}, "finish_reason": None}]},
+            {"choices": []},
+            {"type": "ReasoningDelta", "text": "hm"},
+            ReasoningDelta("", "so"),
+            ToolCallDelta("Mixed", 0, '{"a"', "call_1", "f"),
+            {"tool_calls": [{"index": 0, "function": {"arguments": ":1}"}}]},
+        )
+
+    spoken = [
+        event
+        for event in events_of(flow(NodeConfig(node=Mixed)))
+        if not isinstance(event, RunStarted | NodeStarted | NodeFinished | RunFinished)
+    ]
+    assert spoken == [
+        TextDelta("Mixed", "text"),
+        TextDelta("Mixed", " more"),
+        TextDelta("Mixed", " chunk"),
+        ReasoningDelta("Mixed", "hm"),
+        ReasoningDelta("Mixed", "so"),
+        ToolCallDelta("Mixed", 0, '{"a"', "call_1", "f"),
+        ToolCallDelta("Mixed", 0, ":1}"),
+    ]
+
+
+def test_other_dicts_are_whole_json_documents() -> None:
+    class Documents(Words):
+        words = ({"a": 1}, {"a": 1, "b": [2]})
+
+    workflow = flow(NodeConfig(node=Documents))
+    spoken = [event for event in events_of(workflow) if isinstance(event, JsonDelta)]
+    assert spoken == [
+        JsonDelta("Documents", '{"a":1}'),
+        JsonDelta("Documents", '\n{"a":1,"b":[2]}'),
+    ]
+    assert workflow.run({}).get_output(Documents) == {"a": 1, "b": [2]}
+
+
+@pytest.mark.parametrize("item", [7, b"bytes", object(), ["a"], None, {"a": object()}])
+def test_anything_else_is_an_error_that_names_the_node(item: object) -> None:
+    class Odd(Words):
+        words = ("fine", item)
+
+    with pytest.raises(NodeError, match="Odd: yielded"):
+        flow(NodeConfig(node=Odd)).run({})
+
+
+def test_a_failure_names_its_node_and_hides_its_cause() -> None:
+    class Broken(Words):
+        async def process(self, task_context: TaskContext) -> AsyncIterator[Any]:
+            yield "partly"
+            raise ValueError("password is hunter2")
+
+    workflow = flow(NodeConfig(node=Broken, connections=[Quiet]))
+    *_, said, failure = events_of(workflow)
+    assert said == TextDelta("Broken", "partly")
+    assert isinstance(failure, RunFailed)
+    assert failure.status == 500
+    assert "Broken" in failure.message
+    assert "hunter2" not in failure.message
+    with pytest.raises(NodeError) as caught:
+        workflow.run({})
+    assert caught.value.node == "Broken"
+    assert isinstance(caught.value.__cause__, ValueError)
+
+
+def test_cleanup_always_runs() -> None:
+    cleaned: list[str] = []
+
+    class Tidy(Words):
+        async def cleanup(self) -> None:
+            cleaned.append(type(self).__name__)
+
+    class Failing(Tidy):
+        async def process(self, task_context: TaskContext) -> AsyncIterator[Any]:
+            raise ValueError("no")
+            yield
+
+    class Stuck(Tidy):
+        async def process(self, task_context: TaskContext) -> AsyncIterator[Any]:
+            yield "started"
+            await asyncio.Event().wait()
+
+    events_of(flow(NodeConfig(node=Tidy)))
+    events_of(flow(NodeConfig(node=Failing)))
+
+    async def leave() -> None:
+        stream = flow(NodeConfig(node=Stuck)).run_stream_async({})
+        async for event in stream:
+            if isinstance(event, TextDelta):
+                break
+        await stream.aclose()
+
+    asyncio.run(leave())
+    assert cleaned == ["Tidy", "Failing", "Stuck"]
+
+
+def test_a_cleanup_that_fails_does_not_take_the_result_along(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Messy(Words):
+        async def cleanup(self) -> None:
+            raise OSError("disk")
+
+    assert isinstance(events_of(flow(NodeConfig(node=Messy)))[-1], RunFinished)
+    assert "cleanup of Messy failed" in caplog.text
+
+
+def test_stop_workflow_ends_the_run_after_the_present_node() -> None:
+    class Stopper(Words):
+        async def process(self, task_context: TaskContext) -> AsyncIterator[Any]:
+            task_context.stop_workflow()
+            yield "last words"
+
+    events = events_of(flow(NodeConfig(node=Stopper, connections=[Quiet])))
+    assert NodeStarted("Quiet") not in events
+    assert isinstance(events[-1], RunFinished)
+
+
+class Left(Words):
+    words = ("left",)
+
+
+class Right(Words):
+    words = ("right",)
+
+
+class Choice(RouterNode):
+    async def determine_next_node(self, task_context: TaskContext) -> Any:
+        return Left() if task_context.event.text == "left" else None
+
+
+class Router(BaseRouter):
+    def __init__(self) -> None:
+        self.routes = [Choice()]
+        self.fallback = Right
+
+
+class After(Words):
+    words = (" after",)
+
+
+ROUTED = (
+    NodeConfig(node=Words, connections=[Router]),
+    NodeConfig(node=Router, connections=[Left, Right], is_router=True),
+    NodeConfig(node=Left, connections=[After]),
+    NodeConfig(node=Right, connections=[After]),
+)
+
+
+@pytest.mark.parametrize(("text", "chosen"), [("left", "Left"), ("other", "Right")])
+def test_routers_before_and_after_speaking_nodes(text: str, chosen: str) -> None:
+    events = events_of(flow(*ROUTED), {"text": text})
+    speakers = [event.node for event in events if isinstance(event, TextDelta)]
+    assert speakers == ["Words", "Words", chosen, "After"]
+
+
+def test_a_router_that_names_a_stranger_is_told_so() -> None:
+    class Wild(BaseRouter):
+        async def route(self, task_context: TaskContext) -> Any:
+            return After
+
+    with pytest.raises(NodeError, match="Wild: routed to After"):
+        flow(NodeConfig(node=Wild, connections=[Left])).run({})
+
+
+def test_nodes_at_the_same_time_interleave_and_each_says_its_name() -> None:
+    turn = {"One": "Two", "Two": "One"}
+
+    class Member(Node):
+        async def process(self, task_context: TaskContext) -> AsyncIterator[Any]:
+            gates = task_context.metadata
+            for number in range(3):
+                await gates.setdefault(self.node_name, asyncio.Event()).wait()
+                gates[self.node_name].clear()
+                yield str(number)
+                gates.setdefault(turn[self.node_name], asyncio.Event()).set()
+
+    class One(Member):
+        pass
+
+    class Two(Member):
+        pass
+
+    class Both(ConcurrentNode):
+        async def process(self, task_context: TaskContext) -> Any:
+            task_context.metadata["One"] = asyncio.Event()
+            task_context.metadata["One"].set()
+            await self.execute_nodes_concurrently(task_context)
+            self.save_output(task_context.get_output(One) + task_context.get_output(Two))
+
+    workflow = flow(NodeConfig(node=Both, concurrent_nodes=[One, Two], connections=[After]))
+    events = events_of(workflow)
+    assert [event for event in events if isinstance(event, NodeStarted)][:3] == [
+        NodeStarted("Both"),
+        NodeStarted("One", "Both"),
+        NodeStarted("Two", "Both"),
+    ]
+    spoken = [(event.node, event.text) for event in events if isinstance(event, TextDelta)]
+    assert spoken[:6] == [(n, str(i)) for i in range(3) for n in ("One", "Two")]
+    assert workflow.run({}).get_output(Both) == "012012"
+
+
+def test_the_first_failure_of_concurrent_nodes_ends_the_others() -> None:
+    cleaned: list[str] = []
+
+    class Waiting(Node):
+        async def process(self, task_context: TaskContext) -> AsyncIterator[Any]:
+            yield "waiting"
+            await asyncio.Event().wait()
+
+        async def cleanup(self) -> None:
+            cleaned.append("Waiting")
+
+    class Failing(Node):
+        async def process(self, task_context: TaskContext) -> Any:
+            await asyncio.sleep(0)
+            raise ValueError("no")
+
+    class Both(ConcurrentNode):
+        pass
+
+    workflow = flow(NodeConfig(node=Both, concurrent_nodes=[Waiting, Failing]))
+    with pytest.raises(NodeError) as caught:
+        workflow.run({})
+    assert caught.value.node == "Failing"
+    assert cleaned == ["Waiting"]
+    assert isinstance(events_of(workflow)[-1], RunFailed)
+
+
+def test_an_event_that_does_not_fit_is_refused_at_once() -> None:
+    workflow = flow(NodeConfig(node=Words))
+    with pytest.raises(RequestError, match="text"):
+        workflow.run_stream_async({"text": 1})
+    with pytest.raises(RequestError, match="takes Event"):
+        workflow.run("hello")
+
+
+def test_a_lost_output_is_a_clear_error_for_who_reads_it() -> None:
+    class Loser(Node):
+        async def process(self, task_context: TaskContext) -> Any:
+            task_context.lose_output(Loser, "its output was cut off.")
+
+    class Reader(Node):
+        async def process(self, task_context: TaskContext) -> Any:
+            self.get_output(Loser)
+
+    with pytest.raises(OutputError, match="Loser: its output was cut off"):
+        flow(NodeConfig(node=Loser, connections=[Reader])).run({})

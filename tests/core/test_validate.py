@@ -1,0 +1,175 @@
+"""A wrong workflow is refused when its class is defined, with a message that says the remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from launchpad.core.nodes.base import Node
+from launchpad.core.nodes.concurrent import ConcurrentNode
+from launchpad.core.nodes.router import BaseRouter, RouterNode
+from launchpad.core.schema import NodeConfig, WorkflowSchema
+from launchpad.core.task import TaskContext
+from launchpad.core.workflow import Workflow
+from launchpad.errors import DefinitionError
+
+
+class Event(BaseModel):
+    text: str = ""
+
+
+class A(Node):
+    async def process(self, task_context: TaskContext) -> Any:
+        return None
+
+
+class B(A):
+    pass
+
+
+class C(A):
+    pass
+
+
+class ToB(RouterNode):
+    def determine_next_node(self, task_context: TaskContext) -> Any:
+        return B
+
+
+class Router(BaseRouter):
+    routes = (ToB,)
+    fallback = C
+
+
+class Both(ConcurrentNode):
+    pass
+
+
+class NotFinished(Node):
+    pass
+
+
+def define(**schema: Any) -> type[Workflow]:
+    body = {"workflow_schema": WorkflowSchema(**{"event_schema": Event, **schema})}
+    return type("Flow", (Workflow,), body)
+
+
+REFUSED: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
+    "cycle": (
+        lambda: define(
+            start=A,
+            nodes=[NodeConfig(node=A, connections=[B]), NodeConfig(node=B, connections=[A])],
+        ),
+        ("A → B → A", "cycle", "remove"),
+    ),
+    "self loop": (
+        lambda: define(start=A, nodes=[NodeConfig(node=A, connections=[A])]),
+        ("A → A",),
+    ),
+    "unreachable": (
+        lambda: define(start=A, nodes=[NodeConfig(node=A), NodeConfig(node=B)]),
+        ("B cannot be reached from A", "connect it"),
+    ),
+    "several connections without a router": (
+        lambda: define(start=A, nodes=[NodeConfig(node=A, connections=[B, C])]),
+        ("A connects to several nodes (B, C)", "BaseRouter"),
+    ),
+    "is_router on a plain node": (
+        lambda: define(start=A, nodes=[NodeConfig(node=A, connections=[B], is_router=True)]),
+        ("A has is_router=True", "BaseRouter"),
+    ),
+    "fallback outside the graph": (
+        lambda: define(start=Router, nodes=[NodeConfig(node=Router, connections=[B])]),
+        ("Router routes to C", "connections"),
+    ),
+    "start not among the nodes": (
+        lambda: define(start=B, nodes=[NodeConfig(node=A)]),
+        ("start is B", "NodeConfig(node=B"),
+    ),
+    "an instance for a class": (
+        lambda: define(start=A(), nodes=[]),
+        ("start is A", "not an instance"),
+    ),
+    "something else for a node": (
+        lambda: define(start=A, nodes=[NodeConfig(node=A, connections=[int])]),  # type: ignore[list-item]
+        ("connection of A is int",),
+    ),
+    "a bare node among the configs": (
+        lambda: define(start=A, nodes=[A]),
+        ("NodeConfig(node=",),
+    ),
+    "event_schema of a wrong type": (
+        lambda: define(start=A, nodes=[NodeConfig(node=A)], event_schema=dict),
+        ("event_schema is dict", "pydantic"),
+    ),
+    "a node without process": (
+        lambda: define(start=NotFinished, nodes=[]),
+        ("NotFinished does not define process",),
+    ),
+    "a node twice": (
+        lambda: define(start=A, nodes=[NodeConfig(node=A), NodeConfig(node=A)]),
+        ("A has two NodeConfigs",),
+    ),
+    "a concurrent node with nothing to run": (
+        lambda: define(start=Both, nodes=[NodeConfig(node=Both)]),
+        ("Both", "without concurrent_nodes"),
+    ),
+    "concurrent_nodes on a plain node": (
+        lambda: define(start=A, nodes=[NodeConfig(node=A, concurrent_nodes=[B])]),
+        ("A has concurrent_nodes", "ConcurrentNode"),
+    ),
+    "a router beside others": (
+        lambda: define(start=Both, nodes=[NodeConfig(node=Both, concurrent_nodes=[Router])]),
+        ("Router cannot run inside Both",),
+    ),
+    "two classes of one name": (
+        lambda: define(start=A, nodes=[NodeConfig(node=A, connections=[type("A", (B,), {})])]),
+        ("two node classes are called A",),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refused_with_the_remedy(case: str) -> None:
+    make, expected = REFUSED[case]
+    with pytest.raises(DefinitionError) as caught:
+        make()
+    for words in ("Flow", *expected):
+        assert words in str(caught.value)
+
+
+def test_schema_of_a_wrong_type() -> None:
+    with pytest.raises(DefinitionError, match="workflow_schema is dict"):
+        type("Flow", (Workflow,), {"workflow_schema": {}})
+
+
+def test_workflow_without_schema_cannot_be_made() -> None:
+    class Base(Workflow):
+        """An abstract base for others."""
+
+    with pytest.raises(DefinitionError, match="Base has no workflow_schema"):
+        Base()
+
+
+def test_a_connected_node_needs_no_config_and_a_diamond_is_no_cycle() -> None:
+    class Diamond(BaseRouter):
+        fallback = B
+
+    flow = define(
+        start=Diamond,
+        nodes=[
+            NodeConfig(node=Diamond, connections=[B, C], is_router=True),
+            NodeConfig(node=B, connections=[A]),
+            NodeConfig(node=C, connections=[A]),
+        ],
+    )
+    assert flow().run({}).should_stop is False
+
+
+def test_a_chain_of_five_thousand_nodes_is_no_recursion() -> None:
+    nodes = [type(f"N{i}", (A,), {}) for i in range(5000)]
+    configs = [NodeConfig(node=a, connections=[b]) for a, b in zip(nodes, nodes[1:], strict=False)]
+    define(start=nodes[0], nodes=configs)

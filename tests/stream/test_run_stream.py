@@ -1,0 +1,153 @@
+"""One task owns the run; letting go of the stream in any way ends that task."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+
+import pytest
+
+from launchpad.events import RunEvent, RunFinished, TextDelta
+from launchpad.stream.mailbox import Mailbox
+from launchpad.stream.run_stream import EventStream
+
+
+class Source:
+    """A producer that says how it went."""
+
+    def __init__(self, count: int | None = None) -> None:
+        self.count = count
+        self.made = 0
+        self.task: asyncio.Task[None] | None = None
+        self.ended = asyncio.Event()
+        self.cancelled = False
+
+    async def __call__(self, mailbox: Mailbox) -> None:
+        self.task = asyncio.current_task()
+        try:
+            while self.count is None or self.made < self.count:
+                await mailbox.put(TextDelta("N", str(self.made)))
+                self.made += 1
+            await mailbox.put(RunFinished())
+        except asyncio.CancelledError:
+            self.cancelled = True
+            raise
+        finally:
+            self.ended.set()
+
+
+def test_every_event_in_order_one_by_one() -> None:
+    async def main() -> None:
+        events = [event async for event in EventStream(Source(1000))]
+        expected: list[RunEvent] = [TextDelta("N", str(i)) for i in range(1000)]
+        assert events == [*expected, RunFinished()]
+
+    asyncio.run(main())
+
+
+def test_a_fast_producer_is_batched() -> None:
+    async def main() -> None:
+        stream = EventStream(Source(100))
+        batches = []
+        while not stream.finished:
+            batches.append(await stream.batch())
+        assert len(batches[0]) == 101
+
+    asyncio.run(main())
+
+
+def test_a_reader_that_pauses_stops_its_producer_at_the_limit() -> None:
+    async def main() -> None:
+        source = Source()
+        stream = EventStream(source, limit=16)
+        await anext(stream)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        # One batch was taken, one fills the mailbox, one event waits at its door.
+        assert source.made <= 33
+        await stream.aclose()
+        assert source.cancelled
+
+    asyncio.run(main())
+
+
+def test_never_read_is_never_started() -> None:
+    async def main() -> None:
+        source = Source()
+        stream = EventStream(source)
+        await stream.aclose()
+        assert source.task is None
+        assert [event async for event in stream] == []
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("way", ["aclose", "cancel", "drop"])
+def test_letting_go_ends_the_owner(way: str) -> None:
+    async def main() -> None:
+        source = Source()
+        stream = EventStream(source, limit=4)
+        await anext(stream)
+        if way == "aclose":
+            await stream.aclose()
+            assert source.task is not None
+            assert source.task.done()
+        elif way == "cancel":
+            stream.cancel()
+        else:
+            del stream
+            gc.collect()
+        await asyncio.wait_for(source.ended.wait(), 5)
+        assert source.cancelled
+
+    asyncio.run(main())
+
+
+def test_a_reader_cancelled_while_it_waits_can_close_the_stream() -> None:
+    async def main() -> None:
+        forever = asyncio.Event()
+        ended = asyncio.Event()
+
+        async def produce(mailbox: Mailbox) -> None:
+            try:
+                await forever.wait()
+            finally:
+                ended.set()
+
+        stream = EventStream(produce)
+        reader = asyncio.create_task(anext(stream))  # type: ignore[arg-type]
+        await asyncio.sleep(0.01)
+        reader.cancel()
+        await asyncio.wait({reader})
+        await stream.aclose()
+        assert ended.is_set()
+
+    asyncio.run(main())
+
+
+def test_poke_wakes_a_reader_with_nothing() -> None:
+    async def main() -> None:
+        async def produce(mailbox: Mailbox) -> None:
+            await asyncio.Event().wait()
+
+        stream = EventStream(produce)
+        reading = asyncio.create_task(stream.batch())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        stream.poke()
+        assert list(await reading) == []
+        assert not stream.finished
+        await stream.aclose()
+
+    asyncio.run(main())
+
+
+def test_settle_ends_early_when_the_run_ends_or_the_mailbox_is_full() -> None:
+    async def main() -> None:
+        for source, limit in ((Source(3), 256), (Source(), 4)):
+            stream = EventStream(source, limit=limit)
+            await stream.batch()
+            await asyncio.wait_for(stream.settle(60), 5)
+            await stream.aclose()
+
+    asyncio.run(main())
