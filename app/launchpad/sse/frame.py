@@ -22,7 +22,7 @@ __all__ = [
 ]
 
 HEARTBEAT = b": ping\n"
-"""A comment with ONE newline, to be sent between frames. A blank line after it would be an event."""
+"""A comment with ONE newline, sent between frames. A blank line after it would make an event."""
 
 DONE = b"data: [DONE]\n\n"
 """OpenAI's end of stream."""

@@ -1,0 +1,66 @@
+"""Merge deltas that leave together."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from launchpad.events import (
+    JsonDelta,
+    ReasoningDelta,
+    RefusalDelta,
+    RunEvent,
+    TextDelta,
+    ToolCallDelta,
+)
+
+__all__ = ["coalesce"]
+
+_Words = TextDelta | JsonDelta | ReasoningDelta | RefusalDelta
+
+
+def coalesce(events: Sequence[RunEvent]) -> list[RunEvent]:
+    """`events` with neighbouring deltas of one node and one kind merged into one.
+
+    Order, text and every other event stay as they are. Pieces of one tool call merge too, up to
+    a piece that brings a new `id` or `name`.
+    """
+    if len(events) < 2:
+        return list(events)
+    merged: list[RunEvent] = []
+    group: list[_Words] = []
+    for event in events:
+        if isinstance(event, _Words):
+            if group and (type(event) is not type(group[0]) or event.node != group[0].node):
+                merged.append(_join(group))
+                group = []
+            group.append(event)
+            continue
+        if group:
+            merged.append(_join(group))
+            group = []
+        longer = _extended(merged[-1], event) if merged else None
+        if longer is not None:
+            merged[-1] = longer
+        else:
+            merged.append(event)
+    if group:
+        merged.append(_join(group))
+    return merged
+
+
+def _join(group: list[_Words]) -> _Words:
+    first = group[0]
+    if len(group) == 1:
+        return first
+    return type(first)(first.node, "".join([event.text for event in group]))
+
+
+def _extended(last: RunEvent, event: RunEvent) -> ToolCallDelta | None:
+    """`last` with `event` at its end, where both are pieces of one call."""
+    if not isinstance(last, ToolCallDelta) or not isinstance(event, ToolCallDelta):
+        return None
+    if event.node != last.node or event.index != last.index or event.id or event.name:
+        return None
+    return replace(last, arguments=last.arguments + event.arguments)

@@ -1,0 +1,175 @@
+"""A conversation as pydantic-ai's messages.
+
+pydantic-ai is imported when it is first needed: its import takes longer than a command's `--help`.
+"""
+
+from __future__ import annotations
+
+import mimetypes
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from launchpad.wire.openai_chat.messages import (
+    AUDIO_TYPES,
+    AssistantMessage,
+    AudioPart,
+    DeveloperMessage,
+    FileData,
+    FilePart,
+    FunctionMessage,
+    ImagePart,
+    ImageUrl,
+    RefusalPart,
+    SystemMessage,
+    TextPart,
+    ToolMessage,
+    UserMessage,
+    decode_base64,
+    decode_data_url,
+    text_of,
+)
+
+if TYPE_CHECKING:
+    from pydantic_ai.messages import (
+        ModelMessage,
+        ModelRequestPart,
+        ModelResponse,
+        UserContent,
+    )
+
+__all__ = ["to_model_messages", "to_user_prompt"]
+
+_Message = (
+    SystemMessage
+    | DeveloperMessage
+    | UserMessage
+    | AssistantMessage
+    | ToolMessage
+    | FunctionMessage
+)
+
+
+def to_user_prompt(message: UserMessage) -> str | list[UserContent]:
+    """One text where the message is nothing but text, else its parts in order."""
+    content = message.content
+    if isinstance(content, str) or all(isinstance(part, TextPart) for part in content):
+        return text_of(content)
+    return [_user_content(part) for part in content]
+
+
+def to_model_messages(messages: Sequence[_Message]) -> list[ModelMessage]:
+    """`messages` in pydantic-ai's terms, neighbours on the same side in one message.
+
+    A tool's result gets its tool's name from the call that it answers. An assistant's message
+    with neither words nor calls is left out.
+    """
+    from pydantic_ai.messages import ModelRequest
+
+    result: list[ModelMessage] = []
+    waiting: list[ModelRequestPart] = []
+    names: dict[str, str] = {}
+    for position, message in enumerate(messages):
+        if not isinstance(message, AssistantMessage):
+            waiting.append(_request_part(message, names))
+            continue
+        response = _response(message, position, names)
+        if not response.parts:
+            continue
+        if waiting:
+            result.append(ModelRequest(parts=waiting))
+            waiting = []
+        result.append(response)
+    if waiting:
+        result.append(ModelRequest(parts=waiting))
+    return result
+
+
+def _request_part(
+    message: SystemMessage | DeveloperMessage | UserMessage | ToolMessage | FunctionMessage,
+    names: dict[str, str],
+) -> ModelRequestPart:
+    from pydantic_ai.messages import (
+        SystemPromptPart,
+        ToolReturnPart,
+        UserPromptPart,
+    )
+
+    if isinstance(message, UserMessage):
+        return UserPromptPart(content=to_user_prompt(message))
+    if isinstance(message, ToolMessage):
+        return ToolReturnPart(
+            tool_name=names.get(message.tool_call_id, ""),
+            content=text_of(message.content),
+            tool_call_id=message.tool_call_id,
+        )
+    if isinstance(message, FunctionMessage):
+        return ToolReturnPart(
+            tool_name=message.name,
+            content=message.content or "",
+            tool_call_id=names.get(_function_key(message.name), f"call_{message.name}"),
+        )
+    return SystemPromptPart(content=text_of(message.content))
+
+
+def _response(message: AssistantMessage, position: int, names: dict[str, str]) -> ModelResponse:
+    from pydantic_ai.messages import ModelResponse as Response
+    from pydantic_ai.messages import TextPart as Text
+    from pydantic_ai.messages import ToolCallPart
+
+    parts: list[Any] = []
+    if words := _assistant_words(message):
+        parts.append(Text(content=words))
+    for call in message.tool_calls or ():
+        names[call.id] = call.function.name
+        parts.append(ToolCallPart(call.function.name, call.function.arguments, call.id))
+    if message.function_call is not None:
+        # The older form has no ids: the result is found again by the function's name.
+        name = message.function_call.name
+        names[_function_key(name)] = f"call_{position}"
+        parts.append(ToolCallPart(name, message.function_call.arguments, f"call_{position}"))
+    return Response(parts=parts)
+
+
+def _function_key(name: str) -> str:
+    return f"function:{name}"
+
+
+def _assistant_words(message: AssistantMessage) -> str:
+    refusals = [message.refusal] if message.refusal else []
+    if isinstance(message.content, list):
+        refusals += [part.refusal for part in message.content if isinstance(part, RefusalPart)]
+    return "".join([text_of(message.content), *refusals])
+
+
+def _user_content(part: TextPart | ImagePart | AudioPart | FilePart) -> UserContent:
+    if isinstance(part, TextPart):
+        return part.text
+    if isinstance(part, ImagePart):
+        return _image(part.image_url)
+    if isinstance(part, AudioPart):
+        audio = part.input_audio
+        return _binary(decode_base64(audio.data), AUDIO_TYPES[audio.format])
+    return _file(part.file)
+
+
+def _image(image: ImageUrl) -> UserContent:
+    from pydantic_ai.messages import ImageUrl as Url
+
+    metadata = {"detail": image.detail} if image.detail is not None else None
+    if image.url.startswith("data:"):
+        return _binary(*decode_data_url(image.url), metadata)
+    return Url(url=image.url, vendor_metadata=metadata)
+
+
+def _file(file: FileData) -> UserContent:
+    if file.file_data.startswith("data:"):
+        return _binary(*decode_data_url(file.file_data))
+    guessed, _ = mimetypes.guess_type(file.filename or "")
+    return _binary(decode_base64(file.file_data), guessed or "application/octet-stream")
+
+
+def _binary(data: bytes, media_type: str, metadata: dict[str, Any] | None = None) -> UserContent:
+    from pydantic_ai.messages import BinaryContent
+
+    content = BinaryContent(data=data, media_type=media_type, vendor_metadata=metadata)
+    return BinaryContent.narrow_type(content)

@@ -1,0 +1,91 @@
+"""Which parameters are honoured, which are refused, which are ignored (and named as such).
+
+The rule: what would change the answer's form and cannot be honoured is refused; anything else is
+ignored and named in the header `x-launchpad-ignored`; unknown fields are let through unnamed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from launchpad.errors import UnsupportedParameterError
+from launchpad.wire.openai_chat.sampling import SAMPLING
+from launchpad.wire.openai_chat.schema import OpenAIChatSchema
+
+__all__ = ["IGNORABLE", "IGNORED_HEADER", "Capabilities", "review"]
+
+IGNORED_HEADER = "x-launchpad-ignored"
+
+IGNORABLE = (
+    "logprobs",
+    "top_logprobs",
+    "prediction",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+    "safety_identifier",
+    "service_tier",
+    "store",
+    "verbosity",
+    "web_search_options",
+)
+"""OpenAI's parameters that no workflow honours, and that leave the answer's form as it is."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Capabilities:
+    """What one workflow can do with a request."""
+
+    sampling: bool = True
+    """Some node takes sampling parameters."""
+    client_tools: bool = False
+    """The client's tools reach the model, and its calls reach the client."""
+    response_format: bool = False
+    """`response_format` reaches the model."""
+    structured: bool = False
+    """Some node's output is JSON."""
+    choices: int = 1
+    """The largest `n`."""
+
+
+def review(request: OpenAIChatSchema, capabilities: Capabilities) -> list[str]:
+    """The names of the parameters that are given and ignored.
+
+    Raises `UnsupportedParameterError` for the first that changes the form and can't be honoured.
+    """
+    for param, reason in _refused(request, capabilities):
+        raise UnsupportedParameterError(f"Unsupported parameter: '{param}'. {reason}", param=param)
+    return list(_ignored(request, capabilities))
+
+
+def _refused(request: OpenAIChatSchema, can: Capabilities) -> Iterator[tuple[str, str]]:
+    extra = request.model_extra or {}
+    if request.client_tools and not can.client_tools:
+        yield "tools", "This model does not take the client's tools."
+    if extra.get("functions") and extra.get("function_call") != "none":
+        yield "functions", "Use 'tools' instead."
+    if request.wants_json and not can.response_format:
+        yield "response_format", "This model's output format is its own."
+    if request.choices > can.choices:
+        yield "n", f"This model gives at most {can.choices} choice{'s' * (can.choices > 1)}."
+    if request.audio is not None:
+        yield "audio", "This model answers in text."
+    if any(modality != "text" for modality in request.modalities or ()):
+        yield "modalities", "This model answers in text."
+    json_possible = can.structured or (request.wants_json and can.response_format)
+    if request.valid_json_chunks and request.stream is not False and not json_possible:
+        yield (
+            "stream_options.valid_json_chunks",
+            "This model produces JSON only where 'response_format' asks for it."
+            if can.response_format
+            else "This model does not produce JSON.",
+        )
+
+
+def _ignored(request: OpenAIChatSchema, can: Capabilities) -> Iterator[str]:
+    names = IGNORABLE if can.sampling else (*SAMPLING, *IGNORABLE)
+    extra = request.model_extra or {}
+    for name in names:
+        value = extra.get(name, getattr(request, name, None))
+        if value is not None and value is not False:
+            yield name

@@ -1,0 +1,57 @@
+"""A request's sampling parameters in pydantic-ai's terms."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from pydantic_ai.settings import ModelSettings
+
+    from launchpad.wire.openai_chat.schema import OpenAIChatSchema
+
+__all__ = ["SAMPLING", "model_settings"]
+
+SAMPLING = (
+    "temperature",
+    "top_p",
+    "max_tokens",
+    "max_completion_tokens",
+    "stop",
+    "seed",
+    "presence_penalty",
+    "frequency_penalty",
+    "logit_bias",
+    "reasoning_effort",
+    "user",
+)
+"""The parameters that become model settings."""
+
+_SAME_NAME = ("temperature", "top_p", "seed", "presence_penalty", "frequency_penalty", "logit_bias")
+
+
+def model_settings(request: OpenAIChatSchema) -> ModelSettings:
+    """Only what the request names. `max_completion_tokens` wins over `max_tokens`.
+
+    `parallel_tool_calls` is passed on only beside tools: providers refuse it alone.
+    """
+    settings: dict[str, Any] = {}
+    for name in _SAME_NAME:
+        value = getattr(request, name)
+        if value is not None:
+            settings[name] = value
+    limit = request.max_completion_tokens or request.max_tokens
+    if limit is not None:
+        settings["max_tokens"] = limit
+    if request.stop:
+        settings["stop_sequences"] = (
+            [request.stop] if isinstance(request.stop, str) else list(request.stop)
+        )
+    if request.reasoning_effort is not None:
+        settings["thinking"] = (
+            False if request.reasoning_effort == "none" else request.reasoning_effort
+        )
+    if request.user is not None:
+        settings["openai_user"] = request.user
+    if request.client_tools and request.parallel_tool_calls is not None:
+        settings["parallel_tool_calls"] = request.parallel_tool_calls
+    return cast("ModelSettings", settings)

@@ -1,0 +1,287 @@
+"""`OpenAIChatSchema`: the request of OpenAI's chat completions."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired
+
+from pydantic import Discriminator, Field, Strict, Tag, model_validator
+from pydantic_core import PydanticCustomError
+from typing_extensions import TypedDict
+
+from launchpad.wire.openai_chat import history
+from launchpad.wire.openai_chat.messages import (
+    AssistantMessage,
+    ChatMessage,
+    ChatModel,
+    ToolMessage,
+    UserMessage,
+    by_type,
+    text_of,
+)
+from launchpad.wire.openai_chat.sampling import model_settings
+
+if TYPE_CHECKING:
+    from pydantic_ai.messages import ModelMessage, UserContent
+    from pydantic_ai.settings import ModelSettings
+
+__all__ = [
+    "ChatTool",
+    "FunctionDefinition",
+    "OpenAIChatSchema",
+    "ResponseFormat",
+    "StreamOptions",
+    "ToolChoice",
+]
+
+_Bool = Annotated[bool, Strict()]
+_Number = Annotated[float, Field(allow_inf_nan=False)]
+
+
+class StreamOptions(ChatModel):
+    """How the stream is to look."""
+
+    include_usage: _Bool | None = None
+    """Token counts in a last chunk."""
+    valid_json_chunks: _Bool | None = None
+    """Every chunk's content is a complete JSON object (WorkflowAI's extension)."""
+
+
+class FunctionDefinition(ChatModel):
+    """A client's function; `parameters` is a JSON schema."""
+
+    name: str = Field(min_length=1, max_length=128)
+    description: str | None = None
+    parameters: dict[str, Any] | None = None
+    strict: _Bool | None = None
+
+
+class ChatTool(ChatModel):
+    """A tool that the client runs."""
+
+    type: Literal["function"] = "function"
+    function: FunctionDefinition
+
+
+class FunctionName(ChatModel):
+    """Names a function."""
+
+    name: str
+
+
+class NamedToolChoice(ChatModel):
+    """The model has to call this one."""
+
+    type: Literal["function"] = "function"
+    function: FunctionName
+
+
+class AllowedTools(ChatModel):
+    """Which of the tools may be called."""
+
+    mode: Literal["auto", "required"] = "auto"
+    tools: list[NamedToolChoice] = Field(min_length=1)
+
+
+class AllowedToolChoice(ChatModel):
+    """The model may, or has to, call one of these."""
+
+    type: Literal["allowed_tools"] = "allowed_tools"
+    allowed_tools: AllowedTools
+
+
+class TextFormat(ChatModel):
+    """Plain text."""
+
+    type: Literal["text"] = "text"
+
+
+class JsonObjectFormat(ChatModel):
+    """Any JSON object."""
+
+    type: Literal["json_object"] = "json_object"
+
+
+class JsonSchemaSpec(TypedDict):
+    """A JSON schema under a name. A dict, because pydantic models can't have a field `schema`."""
+
+    name: str
+    description: NotRequired[str | None]
+    schema: NotRequired[dict[str, Any] | None]
+    strict: NotRequired[bool | None]
+
+
+class JsonSchemaFormat(ChatModel):
+    """JSON that obeys a schema."""
+
+    type: Literal["json_schema"] = "json_schema"
+    json_schema: JsonSchemaSpec
+
+
+def _choice_kind(value: Any) -> str | None:
+    return "@string" if isinstance(value, str) else by_type(value)
+
+
+def _stop_kind(value: Any) -> str | None:
+    if isinstance(value, str):
+        return "@string"
+    return "@array" if isinstance(value, list | tuple) else None
+
+
+ResponseFormat = Annotated[
+    Annotated[TextFormat, Tag("@text")]
+    | Annotated[JsonObjectFormat, Tag("@json_object")]
+    | Annotated[JsonSchemaFormat, Tag("@json_schema")],
+    Discriminator(by_type),
+]
+ToolChoice = Annotated[
+    Annotated[Literal["none", "auto", "required"], Tag("@string")]
+    | Annotated[NamedToolChoice, Tag("@function")]
+    | Annotated[AllowedToolChoice, Tag("@allowed_tools")],
+    Discriminator(_choice_kind),
+]
+Stop = Annotated[
+    Annotated[str, Tag("@string")] | Annotated[list[str], Tag("@array")],
+    Discriminator(_stop_kind),
+]
+
+
+class OpenAIChatSchema(ChatModel):
+    """A chat completion request. Derive from it to add fields; unknown ones are kept anyway.
+
+    Validating its own `model_dump()` gives an equal request.
+    """
+
+    model: str = Field(default="default", min_length=1, max_length=256)
+    messages: list[ChatMessage] = Field(min_length=1)
+    stream: _Bool | None = None
+    stream_options: StreamOptions | None = None
+
+    temperature: Annotated[_Number, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[_Number, Field(ge=0, le=1)] | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    stop: Stop | None = None
+    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+    presence_penalty: Annotated[_Number, Field(ge=-2, le=2)] | None = None
+    frequency_penalty: Annotated[_Number, Field(ge=-2, le=2)] | None = None
+    logit_bias: dict[str, Annotated[int, Field(ge=-100, le=100)]] | None = None
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = (
+        None
+    )
+    user: str | None = None
+    metadata: dict[str, Any] | None = None
+
+    n: Annotated[int, Field(ge=1, le=128)] | None = None
+    response_format: ResponseFormat | None = None
+    tools: list[ChatTool] | None = None
+    tool_choice: ToolChoice | None = None
+    parallel_tool_calls: _Bool | None = None
+    modalities: list[str] | None = None
+    audio: dict[str, Any] | None = None
+    logprobs: _Bool | None = None
+    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+
+    @model_validator(mode="after")
+    def _check_references(self) -> OpenAIChatSchema:
+        known: set[str] = set()
+        for position, message in enumerate(self.messages):
+            if isinstance(message, AssistantMessage):
+                known.update(call.id for call in message.tool_calls or ())
+            elif isinstance(message, ToolMessage) and message.tool_call_id not in known:
+                raise PydanticCustomError(
+                    "unknown_tool_call",
+                    "no earlier assistant message has a tool call with this id",
+                    {"param": f"messages[{position}].tool_call_id"},
+                )
+        names = {tool.function.name for tool in self.tools or ()}
+        chosen = self.tool_choice
+        if chosen == "required" and not names:
+            raise PydanticCustomError(
+                "missing_tools",
+                "it requires 'tools', of which there are none",
+                {"param": "tool_choice"},
+            )
+        if isinstance(chosen, NamedToolChoice) and chosen.function.name not in names:
+            raise PydanticCustomError(
+                "unknown_tool",
+                "no tool in 'tools' has this name",
+                {"param": "tool_choice.function.name"},
+            )
+        return self
+
+    @property
+    def include_usage(self) -> bool:
+        """Whether the stream ends with token counts."""
+        return self.stream_options is not None and self.stream_options.include_usage is True
+
+    @property
+    def valid_json_chunks(self) -> bool:
+        """Whether every chunk is to hold a complete JSON object."""
+        return self.stream_options is not None and self.stream_options.valid_json_chunks is True
+
+    @property
+    def choices(self) -> int:
+        """How many answers are wanted (`n`)."""
+        return self.n or 1
+
+    @property
+    def client_tools(self) -> list[ChatTool]:
+        """The tools that the model may call; none where `tool_choice` is "none"."""
+        return [] if self.tool_choice == "none" else list(self.tools or ())
+
+    @property
+    def wants_json(self) -> bool:
+        """Whether `response_format` asks for JSON."""
+        return isinstance(self.response_format, JsonObjectFormat | JsonSchemaFormat)
+
+    def get_message(self) -> str:
+        """The last user message's text, its text parts joined; "" where no user has spoken."""
+        for message in reversed(self.messages):
+            if isinstance(message, UserMessage):
+                return text_of(message.content)
+        return ""
+
+    def get_message_history(self) -> list[ModelMessage]:
+        """What came before the last user message, as pydantic-ai's messages, ready for an agent.
+
+        Where the conversation goes on after it with tool results, or has no user message, this
+        is the whole conversation, and `get_user_prompt` is None.
+        """
+        end = self._prompt_position()
+        if end is None:
+            return self.get_messages()
+        # Instructions may stand after the user's words; an agent takes those last.
+        late = [m for m in self.messages[end:] if m.role in {"system", "developer"}]
+        return history.to_model_messages([*self.messages[:end], *late])
+
+    def get_user_prompt(self) -> str | list[UserContent] | None:
+        """The last user message for an agent: its text, or its parts where it has more than text.
+
+        None where there is nothing new from a user: see `get_message_history`.
+        """
+        position = self._prompt_position()
+        if position is None:
+            return None
+        message = self.messages[position]
+        return history.to_user_prompt(message) if isinstance(message, UserMessage) else None
+
+    def get_messages(self) -> list[ModelMessage]:
+        """The whole conversation as pydantic-ai's messages, for one request to a model."""
+        return history.to_model_messages(self.messages)
+
+    def model_settings(self) -> ModelSettings:
+        """The request's sampling parameters in pydantic-ai's terms; only those that were given."""
+        return model_settings(self)
+
+    def _prompt_position(self) -> int | None:
+        """Where the user message is that an agent has to answer.
+
+        Assistant words after it (a prefill, which agents don't know) don't count.
+        """
+        for position in range(len(self.messages) - 1, -1, -1):
+            message = self.messages[position]
+            if isinstance(message, UserMessage):
+                return position
+            if message.role in {"tool", "function"}:
+                return None
+        return None

@@ -1,0 +1,199 @@
+"""`Order`: nodes that speak at the same time, one after another on one wire."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec.structs import replace
+
+from launchpad.errors import OutputError
+from launchpad.events import (
+    Delta,
+    JsonDelta,
+    JsonSnapshot,
+    NodeFinished,
+    NodeStarted,
+    ReasoningDelta,
+    RefusalDelta,
+    RunEvent,
+    RunFailed,
+    RunFinished,
+    TextDelta,
+    ToolCallDelta,
+)
+from launchpad.stream.coalesce import coalesce
+
+__all__ = ["HOLD_LIMIT", "PARAGRAPH", "Order"]
+
+PARAGRAPH = "\n\n"
+"""Opens each later node's text."""
+
+HOLD_LIMIT = 8 * 1024 * 1024
+"""How much of the nodes that have to wait is kept, in characters and a fixed cost per event."""
+
+_EVENT_COST = 128
+
+_Words = TextDelta | JsonDelta | ReasoningDelta | RefusalDelta
+
+
+class Order:
+    """Puts one run's events into the order in which a single voice tells them.
+
+    One node has the floor; the words of the others are held until it ends. Nodes with a parent
+    (they run beside each other) get the floor in the order of their `NodeStarted`, before their
+    parent; any other node gets it when it speaks. The first words of a later node open with
+    `PARAGRAPH`, in text (JSON included), reasoning and refusal each. A node that says snapshots
+    is told by its last one, as JSON text, when it ends.
+
+    `json_only` is for wires that carry whole JSON documents: only JSON gets through, with no
+    paragraphs, snapshots included, and the floor goes to whoever speaks JSON first.
+
+    What comes out, concatenated by kind, is the same however the events were batched.
+    """
+
+    def __init__(self, *, json_only: bool = False, hold_limit: int = HOLD_LIMIT) -> None:
+        self.floor: str | None = None
+        """The node that is speaking."""
+        self.opened: set[type[RunEvent]] = set()
+        """Kinds of words that the floor's owner may say without `push`, which would not change them."""
+        self._json_only = json_only
+        self._hold_limit = hold_limit
+        self._parents: dict[str, str | None] = {}
+        self._running: list[str] = []
+        self._held: dict[str, list[RunEvent]] = {}
+        self._held_size = 0
+        self._snapshots: dict[str, str] = {}
+        self._last_writer: dict[type[RunEvent], str] = {}
+
+    def push(self, event: RunEvent) -> Sequence[RunEvent]:
+        """What may be told now that `event` has happened.
+
+        `NodeStarted` and empty deltas tell nothing. Raises `OutputError` where more would have
+        to be held than the limit allows.
+        """
+        if isinstance(event, Delta):
+            return self._speak(event)
+        if isinstance(event, NodeStarted):
+            self._enter(event)
+            return ()
+        if isinstance(event, NodeFinished):
+            return self._finish(event)
+        if isinstance(event, RunFinished):
+            return (*self._release_all(), event)
+        if isinstance(event, RunFailed):
+            self._held.clear()
+        return (event,)
+
+    def _speak(self, event: Delta) -> Sequence[RunEvent]:
+        if self._json_only:
+            if not isinstance(event, JsonDelta | JsonSnapshot):
+                return ()
+        elif isinstance(event, JsonSnapshot):
+            self._snapshots[event.node] = event.text
+            return ()
+        if not isinstance(event, ToolCallDelta) and not event.text:
+            return ()
+        if self._has_floor(event.node):
+            return (self._opening(event),)
+        self._hold(event)
+        return ()
+
+    def _finish(self, event: NodeFinished) -> Sequence[RunEvent]:
+        last = self._snapshots.pop(event.node, None)
+        document = self._speak(JsonDelta(event.node, last)) if last else ()
+        if not self._has_floor(event.node):
+            self._hold(event)
+            return document
+        self._leave(event.node)
+        return (*document, event, *self._advance())
+
+    def _has_floor(self, node: str) -> bool:
+        if node not in self._running:
+            self._running.append(node)
+        if self.floor is None:
+            self.floor = self._next_speaker(node)
+        return node == self.floor
+
+    def _enter(self, event: NodeStarted) -> None:
+        node, parent = event.node, event.parent
+        self._parents[node] = parent
+        if node in self._running:
+            return
+        if parent in self._running:
+            self._running.insert(self._running.index(parent), node)
+        else:
+            self._running.append(node)
+
+    def _leave(self, node: str) -> None:
+        self._running.remove(node)
+        self.floor = None
+        self.opened.clear()
+
+    def _next_speaker(self, speaking: str | None) -> str | None:
+        """Who gets the floor: the first who may not be overtaken, or who has something to say."""
+        for node in self._running:
+            if node == speaking or node in self._held:
+                return node
+            if not self._json_only and self._parents.get(node) is not None:
+                return node
+        return None
+
+    def _hold(self, event: Delta | NodeFinished) -> None:
+        held = self._held.setdefault(event.node, [])
+        if isinstance(event, JsonSnapshot) and held and isinstance(held[-1], JsonSnapshot):
+            self._held_size -= _size(held.pop())
+        held.append(event)
+        self._held_size += _size(event)
+        if self._held_size > self._hold_limit:
+            raise OutputError(
+                event.node,
+                "said more while another node had the floor than can be held for it.",
+            )
+
+    def _advance(self) -> list[RunEvent]:
+        """Pass the floor on, and tell what its new owner has said so far."""
+        told: list[RunEvent] = []
+        while (node := self._next_speaker(None)) is not None:
+            self.floor = node
+            held = self._take_held(node)
+            told.extend(held)
+            if not (held and isinstance(held[-1], NodeFinished)):
+                break
+            self._leave(node)
+        return told
+
+    def _release_all(self) -> list[RunEvent]:
+        for node, last in self._snapshots.items():
+            self._held.setdefault(node, []).append(JsonDelta(node, last))
+        told: list[RunEvent] = []
+        waiting = [node for node in self._running if node in self._held]
+        for node in dict.fromkeys((*waiting, *self._held)):
+            told.extend(self._take_held(node))
+        self._running.clear()
+        self.floor = None
+        self.opened.clear()
+        return told
+
+    def _take_held(self, node: str) -> list[RunEvent]:
+        held = self._held.pop(node, [])
+        self._held_size -= sum(map(_size, held))
+        return [self._opening(event) for event in coalesce(held)]
+
+    def _opening(self, event: RunEvent) -> RunEvent:
+        """`event`, with the paragraph before it where another node's words precede."""
+        if self._json_only or not isinstance(event, _Words):
+            return event
+        field = TextDelta if isinstance(event, JsonDelta) else type(event)
+        last = self._last_writer.get(field)
+        self._last_writer[field] = event.node
+        if event.node == self.floor:
+            self.opened.update((TextDelta, JsonDelta) if field is TextDelta else (field,))
+        if last is None or last == event.node:
+            return event
+        return replace(event, text=PARAGRAPH + event.text)
+
+
+def _size(event: RunEvent) -> int:
+    if isinstance(event, ToolCallDelta):
+        return _EVENT_COST + len(event.arguments)
+    return _EVENT_COST + len(getattr(event, "text", ""))
