@@ -24,6 +24,7 @@ from launchpad.testing.steps import (
     NoFinish,
     Reasoning,
     Refuse,
+    Repeat,
     Status,
     Step,
     ToolDelta,
@@ -134,7 +135,10 @@ def _completed(steps: list[Step], prompt: Prompt) -> list[Step]:
     if any(isinstance(step, Done) for step in steps) or (steps and isinstance(steps[-1], ENDS)):
         return steps
     finished = {step.choice for step in steps if isinstance(step, Finish)}
-    begun = {0, *(step.choice for step in steps if isinstance(step, (*TOKEN_STEPS, Finish)))}
+    begun = {
+        0,
+        *(step.choice for step in steps if isinstance(step, (*TOKEN_STEPS, Repeat, Finish))),
+    }
     calls = {step.choice for step in steps if isinstance(step, ToolDelta)}
     calls |= {0 for step in steps if isinstance(step, DuplicateToolIndices)}
     steps = [
@@ -145,9 +149,13 @@ def _completed(steps: list[Step], prompt: Prompt) -> list[Step]:
         ),
     ]
     if not any(isinstance(step, UsageStep) for step in steps):
-        output = sum(map(is_token, steps))
+        output = sum(map(_tokens_in, steps))
         steps.append(UsageStep(prompt.count_tokens(), output, _reasoning(steps)))
     return [*steps, Done()]
+
+
+def _tokens_in(step: Step) -> int:
+    return (step.times or 0) if isinstance(step, Repeat) else int(is_token(step))
 
 
 def _reasoning(steps: list[Step]) -> int:

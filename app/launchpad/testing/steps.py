@@ -1,8 +1,8 @@
 """The words of a script: what an upstream does for one request, step by step.
 
-    content        Chunk  Reasoning  Refusal  ToolDelta  Event  Answer
+    content        Chunk  Repeat  Reasoning  Refusal  ToolDelta  Event  Answer
     the end        Finish  UsageStep  Done  NoFinish
-    time           Delay  WaitFor  Hang
+    time           Delay  WaitFor  Hang  Head
     faults         Status  ErrorEvent  Die  Refuse  Raw  Garbage  HalfEvent  OtherHalf
                    HugeEvent  DuplicateToolIndices
 
@@ -32,6 +32,7 @@ __all__ = [
     "Garbage",
     "HalfEvent",
     "Hang",
+    "Head",
     "HugeEvent",
     "NoFinish",
     "OtherHalf",
@@ -39,6 +40,7 @@ __all__ = [
     "Reasoning",
     "Refusal",
     "Refuse",
+    "Repeat",
     "Status",
     "Step",
     "ToolDelta",
@@ -53,6 +55,24 @@ class Chunk:
 
     text: str
     choice: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Repeat:
+    """`times` tokens of text, each in an event of its own, `pace` seconds apart.
+
+    `{i}` in `text` is the token's number, from 0. `times` None: until the client leaves, so the
+    answer must be streamed.
+    """
+
+    text: str
+    times: int | None = None
+    pace: float = 0.0
+    choice: int = 0
+
+    def token(self, number: int) -> str:
+        """The text of one token."""
+        return self.text.replace("{i}", str(number))
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +172,11 @@ class Hang:
 
 
 @dataclass(frozen=True, slots=True)
+class Head:
+    """Send the response's head now; without this step it leaves with the first content."""
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """Answer with this HTTP status instead of a stream; must come before any content.
 
@@ -223,6 +248,7 @@ class DuplicateToolIndices:
 
 Step: TypeAlias = (
     Chunk
+    | Repeat
     | Reasoning
     | Refusal
     | ToolDelta
@@ -236,6 +262,7 @@ Step: TypeAlias = (
     | Delay
     | WaitFor
     | Hang
+    | Head
     | Status
     | Die
     | Refuse
