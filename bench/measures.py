@@ -1,0 +1,302 @@
+"""What is measured about one running subject. Every function takes a `Bench` and returns figures.
+
+Units are in the names: `_per_s`, `_us`, `_ms`, `_kib`. CPU is the server's own (all its threads
+and processes), so a figure per token holds even where the clients were the limit; `load_share` and
+`upstream_share` say how busy the rest was (1.0: a whole core).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.load import Call, Client, Load, LoadError, connect, quantile
+from bench.process import Server, cpu_seconds
+from bench.upstream import json_deltas
+
+__all__ = ["Bench", "flat", "idle_memory", "one_token", "paced", "ramp", "structured"]
+
+Figures = dict[str, float]
+
+TOKENS = 500
+RATE = 50
+
+
+@dataclass(frozen=True)
+class Bench:
+    """A running subject, the upstream behind it, and how to ask it."""
+
+    call: Call
+    server: Server
+    upstream: Server
+    own_pid: int
+    quick: bool = False
+
+    async def mode(self, spec: str) -> None:
+        """Set what the upstream sends from now on."""
+        await _get(self.upstream.port, f"/mode/{spec}")
+
+
+async def _get(port: int, path: str) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    writer.write(f"GET {path} HTTP/1.1\r\n\r\n".encode())
+    head = await reader.readuntil(b"\r\n\r\n")
+    length = int(head.lower().partition(b"content-length:")[2].split()[0])
+    body = await reader.readexactly(length)
+    writer.close()
+    return body
+
+
+class _Meter:
+    """CPU and wall time between two moments."""
+
+    def __init__(self, bench: Bench) -> None:
+        self._pids = (bench.server.pids(), bench.upstream.pids(), [bench.own_pid])
+        self._before = [cpu_seconds(pids) for pids in self._pids]
+        self._started = time.monotonic()
+
+    def stop(self) -> tuple[float, float, float, float]:
+        """Seconds: wall, server's CPU, upstream's CPU, this process's CPU."""
+        wall = time.monotonic() - self._started
+        after = [cpu_seconds(pids) for pids in self._pids]
+        server, upstream, own = (b - a for a, b in zip(self._before, after, strict=True))
+        return wall, server, upstream, own
+
+
+def _check(load: Load) -> None:
+    if load.failures:
+        count = len(load.failures)
+        raise LoadError(f"{count} streams failed, the first with: {load.failures[0]}")
+
+
+def _close(clients: Sequence[Client]) -> None:
+    for client in clients:
+        client.close()
+
+
+async def flat(bench: Bench, *, streams: int = 32, tokens: int = TOKENS) -> Figures:
+    """Tokens/s with `streams` clients, each asking again as soon as its stream is complete."""
+    await bench.mode(f"flat:{tokens}")
+    load = Load()
+    clients = [
+        await connect(bench.call, load, lambda client: client.send(bench.call.raw))
+        for _ in range(streams)
+    ]
+    for client in clients:
+        client.send(bench.call.raw)
+    await asyncio.sleep(0.5 if bench.quick else 1.5)
+    meter, tokens_before, frames_before = _Meter(bench), load.tokens, load.frames
+    completed = load.completed + (streams if bench.quick else 3 * streams)
+    await _window(load, completed, least=1.0 if bench.quick else 4.0, most=5 if bench.quick else 15)
+    wall, server, upstream, own = meter.stop()
+    _close(clients)
+    _check(load)
+    passed = load.tokens - tokens_before
+    return {
+        "tokens_per_s": passed / wall,
+        "cpu_us_per_token": server / passed * 1e6,
+        "tokens_per_frame": passed / max(1, load.frames - frames_before),
+        "server_share": server / wall,
+        "upstream_share": upstream / wall,
+        "load_share": own / wall,
+    }
+
+
+async def _window(load: Load, completed: int, *, least: float, most: float) -> None:
+    """At least `least` seconds; more, up to `most`, until so many streams are complete."""
+    started = time.monotonic()
+    while not load.failures:
+        await asyncio.sleep(0.1)
+        passed = time.monotonic() - started
+        if passed >= most or (passed >= least and load.completed >= completed):
+            return
+
+
+async def one_token(bench: Bench) -> Figures:
+    """One client alone, one token a request: CPU per request, time to the first token."""
+    await bench.mode("flat:1")
+    load = Load()
+    ended = asyncio.Event()
+    client = await connect(bench.call, load, lambda _: ended.set())
+
+    async def run(count: int) -> None:
+        for _ in range(count):
+            ended.clear()
+            client.send(bench.call.raw)
+            await asyncio.wait_for(ended.wait(), 30)
+
+    await run(20 if bench.quick else 100)
+    load.first_token = type(load.first_token)("d")
+    meter, count = _Meter(bench), 50 if bench.quick else 300
+    await run(count)
+    _, server, _, _ = meter.stop()
+    _close([client])
+    _check(load)
+    return {
+        "first_token_ms": quantile(load.first_token, 0.5) * 1e3,
+        "first_token_p99_ms": quantile(load.first_token, 0.99) * 1e3,
+        "cpu_ms_per_request": server / count * 1e3,
+    }
+
+
+@dataclass(frozen=True)
+class _Pace:
+    load: Load
+    expected: float
+    wall: float
+    server: float
+    upstream: float
+    own: float
+
+    @property
+    def complete(self) -> bool:
+        """Whether (nearly) every token came; the last in flight are allowed to miss."""
+        return not self.load.failures and self.load.tokens >= 0.97 * self.expected
+
+
+async def _pace(bench: Bench, streams: int, *, hold: float, skip_ramp: bool) -> _Pace:
+    """Start `streams` streams of RATE tokens/s within one second and hold them."""
+    await bench.mode(f"paced:{RATE}:0")
+    load = Load(stamps=True)
+    clients = [await connect(bench.call, load) for _ in range(streams)]
+    gc.collect()
+    gc.disable()  # a collection in this process would be counted as the subject's latency
+    try:
+        meter, began = _Meter(bench), time.monotonic()
+        for number, client in enumerate(clients):
+            delay = began + number / streams - time.monotonic()
+            await asyncio.sleep(max(0.0, delay))
+            client.send(bench.call.raw)
+        await asyncio.sleep(max(0.0, began + 1.0 - time.monotonic()))
+        if skip_ramp:
+            await asyncio.sleep(1.0)
+            load.tokens = 0
+            load.latencies = type(load.latencies)("d")
+            meter = _Meter(bench)
+        started = time.monotonic()
+        await asyncio.sleep(hold)
+        wall, server, upstream, own = meter.stop()
+        held = time.monotonic() - started
+        expected = streams * RATE * (held if skip_ramp else held + 0.5)
+        _close(clients)
+        await asyncio.sleep(0.3)
+    finally:
+        gc.enable()
+    return _Pace(load, expected, wall, server, upstream, own)
+
+
+async def paced(bench: Bench, *, streams: int = 100) -> Figures:
+    """Latency added to each token of steady streams."""
+    result = await _pace(bench, streams, hold=2.0 if bench.quick else 6.0, skip_ramp=True)
+    _check(result.load)
+    latencies = result.load.latencies
+    return {
+        "added_p50_ms": quantile(latencies, 0.5) * 1e3,
+        "added_p99_ms": quantile(latencies, 0.99) * 1e3,
+        "added_max_ms": max(latencies, default=float("nan")) * 1e3,
+        "arrived_share": result.load.tokens / result.expected,
+        "paced_cpu_us_per_token": result.server / max(1, result.load.tokens) * 1e6,
+        "paced_load_share": (result.own + result.upstream) / result.wall,
+    }
+
+
+async def ramp(bench: Bench, *, start: int = 32, limit_ms: float = 20.0) -> Figures:
+    """The most streams, all started within one second, whose p99 of added latency is held.
+
+    Every token counts, from the first on. Doubles until it fails, then halves the interval down
+    to 3 %.
+    """
+    hold = 2.0 if bench.quick else 4.0
+    busiest = 0.0
+
+    async def holds(streams: int) -> bool:
+        nonlocal busiest
+        result = await _pace(bench, streams, hold=hold, skip_ramp=False)
+        busiest = max(busiest, (result.own + result.upstream) / result.wall)
+        return result.complete and quantile(result.load.latencies, 0.99) * 1e3 <= limit_ms
+
+    good, bad = 0, start
+    while bad <= 4096 and await holds(bad):
+        good, bad = bad, bad * 2
+    while bad - good > max(1, good * (0.1 if bench.quick else 0.03)):
+        middle = (good + bad) // 2
+        good, bad = (middle, bad) if await holds(middle) else (good, middle)
+    return {"held_streams": float(good), "held_load_share": busiest}
+
+
+async def idle_memory(bench: Bench, *, streams: int) -> Figures:
+    """Growth of the server's memory for each stream that is open and waits for its next token.
+
+    A fresh server is needed: memory that an earlier measurement left free would hide the growth.
+    """
+    await bench.mode("idle")
+    load = Load()
+    clients: list[Client] = []
+
+    async def grow(count: int) -> int:
+        for _ in range(count):
+            client = await connect(bench.call, load)
+            clients.append(client)
+            client.send(bench.call.raw)
+            if len(clients) % 50 == 0:  # no flood: what counts is that they stay open
+                await _reach(load, len(clients))
+        await _reach(load, len(clients))
+        await asyncio.sleep(0.5)
+        return bench.server.resident()
+
+    before = await grow(100)
+    after = await grow(streams)
+    alive = sum(client.streaming for client in clients)
+    _close(clients)
+    _check(load)
+    return {"idle_kib_per_stream": (after - before) / streams / 1024, "idle_alive": float(alive)}
+
+
+async def _reach(load: Load, tokens: int) -> None:
+    async with asyncio.timeout(60):
+        while load.tokens < tokens and not load.failures:
+            await asyncio.sleep(0.01)
+
+
+async def structured(bench: Bench, *, size: int, runs: int = 0) -> Figures:
+    """CPU for each delta of a structured stream, its document `size` bytes long."""
+    await bench.mode(f"json:{size}")
+    deltas = len(json_deltas(size))
+    runs = runs or max(2, (10_000 if bench.quick else 100_000) // deltas)
+    load = Load()
+    ended = asyncio.Event()
+    client = await connect(bench.call, load, lambda _: ended.set())
+
+    async def run(count: int) -> None:
+        for _ in range(count):
+            ended.clear()
+            client.send(bench.call.raw)
+            while not ended.is_set() and not load.failures:
+                try:
+                    await asyncio.wait_for(ended.wait(), 5)
+                except TimeoutError:
+                    if not bench.server.alive():
+                        raise LoadError("The server died.") from None
+
+    await run(max(1, runs // 10))
+    load.bytes = 0
+    meter = _Meter(bench)
+    await run(runs)
+    wall, server, _, own = meter.stop()
+    _close([client])
+    _check(load)
+    return {
+        "json_cpu_us_per_delta": server / runs / deltas * 1e6,
+        "json_bytes_per_document_byte": load.bytes / runs / size,
+        "json_deltas_per_s": deltas * runs / wall,
+        "json_load_share": own / wall,
+    }
+
+
+def failure_text(error: BaseException) -> str:
+    """One line about why a measurement did not work, for the table's notes."""
+    return json.dumps(f"{type(error).__name__}: {error}"[:300])

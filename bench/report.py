@@ -1,0 +1,212 @@
+"""Medians and ratios, as a Markdown table and a plot."""
+
+from __future__ import annotations
+
+import platform
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.subjects import SERVERS, SUBJECTS
+from bench.subjects.environments import versions
+
+__all__ = ["machine", "markdown", "medians", "plot", "version_line"]
+
+Medians = Mapping[str, Mapping[str, float]]
+BASELINE = "bare"
+SATURATED = 0.9
+
+
+def medians(figures: Mapping[str, Mapping[str, Sequence[float]]]) -> dict[str, dict[str, float]]:
+    """The median of each figure over the rounds."""
+    return {
+        subject: {name: statistics.median(values) for name, values in named.items()}
+        for subject, named in figures.items()
+    }
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column of the table: a figure, how it is written, and whether a ratio to bare follows."""
+
+    title: str
+    figure: str
+    form: str = ",.0f"
+    ratio: bool = False
+
+
+COLUMNS = (
+    Column("tokens/s", "tokens_per_s", ratio=True),
+    Column("CPU a token, µs", "cpu_us_per_token", ",.1f"),
+    Column("first token, ms", "first_token_ms", ".2f"),
+    Column("CPU a request, ms", "cpu_ms_per_request", ".2f"),
+    Column("added p50, ms", "added_p50_ms", ",.2f"),
+    Column("added p99, ms", "added_p99_ms", ",.1f"),
+    Column("streams held", "held_streams"),
+    Column("KiB an idle stream", "idle_kib_per_stream", ".0f"),
+)
+
+
+def machine() -> str:
+    """What the figures were taken on: processor, cores, kernel, Python. Names no host."""
+    model = platform.machine()
+    try:
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                model = line.partition(":")[2].strip()
+                break
+    except OSError:
+        pass
+    import os
+
+    system = f"{platform.system()} {platform.release().partition('-')[0]}"
+    return f"{model}, {os.cpu_count()} cores, {system}, CPython {platform.python_version()}"
+
+
+def version_line(subjects: Sequence[str]) -> list[str]:
+    """For each environment used: `name: package version, …`."""
+    lines = {}
+    for subject in subjects:
+        kind = SUBJECTS[subject].server
+        if kind:
+            environment = SERVERS[kind].environment
+            found = versions(environment)
+            named = ", ".join(f"{name} {number}" for name, number in found.items())
+            lines[environment or "Launchpad and bare uvicorn"] = named
+    return [f"{environment}: {named}" for environment, named in lines.items()]
+
+
+def _cell(column: Column, named: Mapping[str, float], base: Mapping[str, float]) -> str:
+    value = named.get(column.figure)
+    if value is None:
+        return ""
+    text = format(value, column.form)
+    if column.ratio and base.get(column.figure):
+        text += f" ({value / base[column.figure]:.3g} ×)"
+    if column.figure == "tokens_per_s" and _saturated(named):
+        text += " †"
+    return text
+
+
+def _saturated(named: Mapping[str, float]) -> bool:
+    """Whether the clients' core, not the server's, set the pace."""
+    others = named.get("load_share", 0) + named.get("upstream_share", 0)
+    return others > SATURATED and named.get("server_share", 1) < SATURATED
+
+
+def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    lines = ["| " + " | ".join(headers) + " |"]
+    lines.append("| --- |" + " ---: |" * (len(headers) - 1))
+    return lines + ["| " + " | ".join(row) + " |" for row in rows]
+
+
+def markdown(
+    found: Medians,
+    *,
+    rounds: int,
+    quick: bool,
+    failures: Sequence[str] = (),
+    startup: Mapping[str, float] | None = None,
+    floor: Mapping[str, float] | None = None,
+) -> str:
+    """The whole report."""
+    base = found.get(BASELINE, {})
+    rows = [
+        [SUBJECTS[name].title, *(_cell(column, named, base) for column in COLUMNS)]
+        for name, named in found.items()
+        if any(column.figure in named for column in COLUMNS)
+    ]
+    kind = "One quick round" if quick else f"Medians of {rounds} interleaved rounds"
+    lines = [f"{kind}; the server alone on one core. {machine()}.", ""]
+    lines += _table(["", *(column.title for column in COLUMNS)], rows)
+    if any(_saturated(named) for named in found.values()):
+        lines += ["", "† The clients' core was the limit: CPU a token is the server's figure."]
+    lines += _structured(found) + _workers(found)
+    lines += _pairs("In process, without a server", floor) + _pairs("Starting", startup)
+    lines += ["", "Versions:", ""] + [f"- {line}" for line in version_line(list(found))]
+    if failures:
+        lines += ["", "What failed:", ""] + [f"- {line}" for line in failures]
+    return "\n".join(lines) + "\n"
+
+
+def _structured(found: Medians) -> list[str]:
+    sizes = sorted(
+        {
+            int(name.rpartition("_")[2].removesuffix("k"))
+            for named in found.values()
+            for name in named
+            if name.startswith("json_cpu")
+        }
+    )
+    if not sizes:
+        return []
+    rows = []
+    for name, named in found.items():
+        if any(figure.startswith("json_") for figure in named):
+            cells = [f"{named.get(f'json_cpu_us_per_delta_{size}k', float('nan')):.2f}" for size in sizes]
+            cells += [
+                f"{named.get(f'json_bytes_per_document_byte_{size}k', float('nan')):.0f}" for size in sizes
+            ]
+            rows.append([SUBJECTS[name].title, *cells])
+    headers = ["structured, by document"]
+    headers += [f"CPU a delta at {size} KB, µs" for size in sizes]
+    headers += [f"bytes sent a byte at {size} KB" for size in sizes]
+    return ["", *_table(headers, rows)]
+
+
+def _workers(found: Medians) -> list[str]:
+    rows = [
+        [
+            SUBJECTS[name].title,
+            f"{named['tokens_per_s_on_1']:,.0f}",
+            f"{named['tokens_per_s_on_2']:,.0f}",
+            f"{named['two_worker_ratio']:.2f}",
+        ]
+        for name, named in found.items()
+        if "two_worker_ratio" in named
+    ]
+    if not rows:
+        return []
+    headers = ["clients on the same cores", "tokens/s, 1 worker on 1 core", "2 on 2", "ratio"]
+    return ["", *_table(headers, rows)]
+
+
+def _pairs(title: str, figures: Mapping[str, float] | None) -> list[str]:
+    if not figures:
+        return []
+    return ["", *_table([title, "median"], [[k, f"{v:,.3g}"] for k, v in figures.items()])]
+
+
+def plot(found: Medians, path: Path) -> None:
+    """Three panels of bars on a logarithmic scale: tokens/s, first token, streams held."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    import matplotlib.pyplot as plt
+
+    panels = (
+        ("tokens_per_s", "tokens/s on one core, flat out", "{:,.0f}"),
+        ("first_token_ms", "time to first token, ms", "{:.2f}"),
+        ("held_streams", "streams of 50 tokens/s held (p99 ≤ 20 ms)", "{:,.0f}"),
+    )
+    panels = tuple(p for p in panels if any(p[0] in named for named in found.values()))
+    if not panels:
+        return
+    figure, axes = plt.subplots(1, len(panels), figsize=(5.2 * len(panels), 4.2), squeeze=False)
+    for axis, (name, title, form) in zip(axes[0], panels, strict=True):
+        shown = [(SUBJECTS[s].title, named[name], s) for s, named in found.items() if named.get(name)]
+        shown.sort(key=lambda one: one[1], reverse=name == "first_token_ms")
+        colours = ["#c2410c" if s.startswith("launchpad") else "#94a3b8" for *_, s in shown]
+        bars = axis.barh([t for t, *_ in shown], [v for _, v, _ in shown], color=colours)
+        axis.bar_label(bars, [" " + form.format(v) for _, v, _ in shown], fontsize=8)
+        axis.set_xscale("log")
+        axis.margins(x=0.25)
+        axis.set_title(title, fontsize=10)
+        axis.tick_params(labelsize=8)
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.text(0.01, 0.005, machine(), fontsize=7, color="#64748b")
+    figure.tight_layout(rect=(0, 0.03, 1, 1))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
