@@ -14,7 +14,8 @@
     │   └── OutputError                  its output was invalid, cut short or missing
     ├── UpstreamError              a model provider failed, with its status
     │   └── UpstreamTimeoutError         it was silent for too long
-    └── RunCancelledError          the run was ended from outside (shutdown, slow client)
+    ├── RunCancelledError          the run was ended from outside (shutdown, slow client)
+    └── RunTimeoutError            the run took longer than request_timeout (504)
 
 Each message tells a person what is wrong and what to do. `LaunchpadError.public_message` is what
 a client may see; the cause stays in `__cause__` and goes to the log.
@@ -36,6 +37,7 @@ __all__ = [
     "PayloadTooLargeError",
     "RequestError",
     "RunCancelledError",
+    "RunTimeoutError",
     "UnknownModelError",
     "UnsupportedParameterError",
     "UpstreamError",
@@ -59,7 +61,7 @@ class LaunchpadError(Exception):
 
     @property
     def public_message(self) -> str:
-        """The text that a client may see: the message itself only where nothing internal is in it."""
+        """The text that a client may see: the message itself where nothing internal is in it."""
         return str(self) if self.safe_to_show else "The server could not complete this request."
 
 
@@ -201,4 +203,12 @@ class RunCancelledError(LaunchpadError):
 
     status = 503
     code = "run_cancelled"
+    safe_to_show = True
+
+
+class RunTimeoutError(LaunchpadError):
+    """The run took longer than `request_timeout`."""
+
+    status = 504
+    code = "run_timeout"
     safe_to_show = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -171,5 +172,5 @@ def test_a_connected_node_needs_no_config_and_a_diamond_is_no_cycle() -> None:
 
 def test_a_chain_of_five_thousand_nodes_is_no_recursion() -> None:
     nodes = [type(f"N{i}", (A,), {}) for i in range(5000)]
-    configs = [NodeConfig(node=a, connections=[b]) for a, b in zip(nodes, nodes[1:], strict=False)]
+    configs = [NodeConfig(node=a, connections=[b]) for a, b in itertools.pairwise(nodes)]
     define(start=nodes[0], nodes=configs)

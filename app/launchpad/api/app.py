@@ -12,9 +12,10 @@ from starlette.middleware.cors import CORSMiddleware
 
 from launchpad.api.errors import handle_error
 from launchpad.api.gate import Gate
-from launchpad.api.router import create_router
+from launchpad.api.router import build_router, create_catalog
 from launchpad.errors import LaunchpadError
 from launchpad.models import aclose_clients
+from launchpad.runs.in_process import Runs
 from launchpad.settings import Settings, get_settings
 from launchpad.workflows.catalog import Registry
 
@@ -28,8 +29,11 @@ def create_app(registry: Registry | None = None, settings: Settings | None = Non
     says. Raises `ConfigurationError` where these do not fit together.
     """
     settings = settings or get_settings()
+    catalog = create_catalog(registry, settings)
+    runs = Runs(settings)
     app = FastAPI(title="Launchpad", lifespan=_lifespan, docs_url=None, redoc_url=None)
-    app.include_router(create_router(registry, settings))
+    app.state.catalog, app.state.runs, app.state.settings = catalog, runs, settings
+    app.include_router(build_router(catalog, runs, settings))
     for kind in (LaunchpadError, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, handle_error)
     app.add_middleware(Gate, settings=settings)
@@ -49,4 +53,5 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     try:
         yield
     finally:
+        await app.state.runs.shut_down(0)
         await aclose_clients()

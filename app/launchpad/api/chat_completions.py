@@ -12,6 +12,7 @@ from launchpad.api.body import read_json
 from launchpad.api.collected import CollectedResponse
 from launchpad.api.endpoint import Endpoint
 from launchpad.errors import PayloadTooLargeError, RequestError
+from launchpad.runs.in_process import Runs
 from launchpad.settings import Settings
 from launchpad.sse.response import SSEResponse
 from launchpad.wire.frames import FrameStream
@@ -26,8 +27,9 @@ class ChatCompletions(Endpoint):
 
     methods: ClassVar[frozenset[str]] = frozenset({"POST"})
 
-    def __init__(self, catalog: Catalog, settings: Settings) -> None:
+    def __init__(self, catalog: Catalog, runs: Runs, settings: Settings) -> None:
         self._catalog = catalog
+        self._runs = runs
         self._settings = settings
 
     async def respond(self, scope: Scope, receive: Receive) -> ASGIApp:
@@ -44,7 +46,9 @@ class ChatCompletions(Endpoint):
             )
         request = served.chat_schema.model_validate(payload)
         run_id = uuid.uuid4().hex
-        stream = served.workflow().run_stream_async(served.event(request), run_id=run_id)
+        key = scope.get("state", {}).get("launchpad.key")
+        event = served.event(request)
+        stream = self._runs.start(served.workflow(), event, run_id=run_id, key=key)
         if not _wants_stream(request, served, Headers(scope=scope)):
             return CollectedResponse(stream, ChatCompletionBuilder(request, run_id=run_id))
         frames = FrameStream(

@@ -7,6 +7,7 @@ from starlette.routing import Route
 
 from launchpad.api.chat_completions import ChatCompletions
 from launchpad.api.model_list import Health, ModelCard, ModelList
+from launchpad.runs.in_process import Runs
 from launchpad.settings import Settings, get_settings
 from launchpad.workflows.catalog import Catalog, Registry
 
@@ -20,10 +21,14 @@ def create_router(registry: Registry | None = None, settings: Settings | None = 
     your app's to say then. Without `registry`, the shipped workflows are served.
     """
     settings = settings or get_settings()
-    catalog = create_catalog(registry, settings)
+    return build_router(create_catalog(registry, settings), Runs(settings), settings)
+
+
+def build_router(catalog: Catalog, runs: Runs, settings: Settings) -> APIRouter:
+    """The routes over parts that exist already."""
     router = APIRouter()
     router.routes += [
-        Route("/v1/chat/completions", ChatCompletions(catalog, settings)),
+        Route("/v1/chat/completions", ChatCompletions(catalog, runs, settings)),
         Route("/v1/models", ModelList(catalog)),
         Route("/v1/models/{model:path}", ModelCard(catalog)),
         Route("/health", Health()),

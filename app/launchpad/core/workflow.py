@@ -16,7 +16,7 @@ from launchpad.core.validate import Graph, validate
 from launchpad.errors import DefinitionError, RequestError
 from launchpad.models.streaming import RequestScope, request_scope
 from launchpad.stream.mailbox import Mailbox
-from launchpad.stream.run_stream import EventStream
+from launchpad.stream.run_stream import EventStream, Producer
 
 __all__ = ["Workflow"]
 
@@ -73,13 +73,17 @@ class Workflow:
         The run starts when the stream is first read. A failure is its last event, `RunFailed`;
         only an event that does not fit `event_schema` raises `RequestError`, here and now.
         """
+        return EventStream(self.producer(event, run_id=run_id), name=type(self).__name__)
+
+    def producer(self, event: Any, *, run_id: str | None = None) -> Producer:
+        """What `run_stream_async` runs, for an owner of its own. Raises `RequestError`."""
         context = self._context(event, run_id)
 
         async def produce(mailbox: Mailbox) -> None:
             request_scope.set(_scope_of(context.event))
             await self._run(context, mailbox).stream()
 
-        return EventStream(produce, name=type(self).__name__)
+        return produce
 
     def _run(self, context: TaskContext, mailbox: Mailbox | None = None) -> Run:
         assert self._graph is not None  # noqa: S101 - checked when the instance was made

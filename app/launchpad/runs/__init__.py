@@ -1,1 +1,1 @@
-"""TODO-DOC."""
+"""Where runs execute, how many at once, and how they end when the server does."""

@@ -38,6 +38,8 @@ class Mailbox:
     def offer(self, event: RunEvent) -> bool:
         """Leave `event` if there is room; return whether there was. Never waits."""
         items = self._items
+        if self._closed:
+            return False
         if len(items) >= self._limit:
             return False
         items.append(event)
@@ -58,8 +60,10 @@ class Mailbox:
                 if not room.done():
                     room.cancel()
 
-    def close(self) -> None:
-        """Say that no more events come. What is inside can still be taken."""
+    def close(self, last: RunEvent | None = None) -> None:
+        """Say that no more events come, after `last`. What is inside can still be taken."""
+        if last is not None and not self._closed:
+            self._items.append(last)
         self._closed = True
         self._wake_consumer()
         self._wake_producers()

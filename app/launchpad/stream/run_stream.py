@@ -12,7 +12,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Self
 
-from launchpad.events import RunEvent
+from launchpad.events import RunEvent, RunFailed
 from launchpad.stream.mailbox import DEFAULT_LIMIT, Mailbox
 
 __all__ = ["EventStream", "Producer"]
@@ -76,10 +76,17 @@ class EventStream:
 
     def cancel(self) -> None:
         """Cancel the run without waiting for it; reading ends after what is already there."""
+        self._end(None)
+
+    def fail(self, failure: RunFailed) -> None:
+        """As `cancel`, with `failure` as the last event."""
+        self._end(failure)
+
+    def _end(self, last: RunEvent | None) -> None:
         self._produce = None
+        self._mailbox.close(last)
         if self._owner is not None and not self._owner.done():
             self._owner.cancel()
-        self._mailbox.close()
 
     async def aclose(self) -> None:
         """Cancel the run if it still goes on, and wait until every node has cleaned up."""
