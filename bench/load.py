@@ -138,14 +138,10 @@ class Client(asyncio.Protocol):
         self._transport.abort()
 
 
-async def connect(
-    call: Call, load: Load, on_end: Callable[[Client], None] | None = None
-) -> Client:
+async def connect(call: Call, load: Load, on_end: Callable[[Client], None] | None = None) -> Client:
     """Open a connection for this call's subject."""
     loop = asyncio.get_running_loop()
-    _, client = await loop.create_connection(
-        lambda: Client(load, on_end), "127.0.0.1", call.port
-    )
+    _, client = await loop.create_connection(lambda: Client(load, on_end), "127.0.0.1", call.port)
     return client
 
 

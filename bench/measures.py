@@ -289,11 +289,11 @@ async def structured(bench: Bench, *, size: int, runs: int = 0) -> Figures:
     wall, server, _, own = meter.stop()
     _close([client])
     _check(load)
+    kilobytes = size // 1000
     return {
-        "json_cpu_us_per_delta": server / runs / deltas * 1e6,
-        "json_bytes_per_document_byte": load.bytes / runs / size,
-        "json_deltas_per_s": deltas * runs / wall,
-        "json_load_share": own / wall,
+        f"json_cpu_us_per_delta_{kilobytes}k": server / runs / deltas * 1e6,
+        f"json_bytes_per_document_byte_{kilobytes}k": load.bytes / runs / size,
+        f"json_load_share_{kilobytes}k": own / wall,
     }
 
 

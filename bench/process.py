@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
@@ -101,8 +102,11 @@ class Server:
             )
         self.pid = self._process.pid
 
-    def wait_until_listening(self, seconds: float = 90.0) -> None:
-        """Return when the port accepts; raises RuntimeError with the log's end otherwise."""
+    def wait_until_listening(self, seconds: float = 90.0, poll: float = 0.05) -> None:
+        """Return when the port accepts; raises RuntimeError with the log's end otherwise.
+
+        `poll` is how often it tries, in seconds.
+        """
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
@@ -110,7 +114,7 @@ class Server:
             try:
                 socket.create_connection(("127.0.0.1", self.port), timeout=1).close()
             except OSError:
-                time.sleep(0.05)
+                time.sleep(poll)
             else:
                 return
         self.stop()
@@ -146,14 +150,10 @@ class Server:
         """End the process group; `gently` gives it time to write what it has (profiles)."""
         if self.alive():
             os.killpg(self.pid, signal.SIGTERM)
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 self._process.wait(timeout=20 if gently else 3)
-            except subprocess.TimeoutExpired:
-                pass
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)  # whoever is left of its group
-        except ProcessLookupError:
-            pass
         self._process.wait()
 
     def __enter__(self) -> Self:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import statistics
 from collections.abc import Mapping, Sequence
@@ -58,8 +59,6 @@ def machine() -> str:
                 break
     except OSError:
         pass
-    import os
-
     system = f"{platform.system()} {platform.release().partition('-')[0]}"
     return f"{model}, {os.cpu_count()} cores, {system}, CPython {platform.python_version()}"
 
@@ -144,9 +143,12 @@ def _structured(found: Medians) -> list[str]:
     rows = []
     for name, named in found.items():
         if any(figure.startswith("json_") for figure in named):
-            cells = [f"{named.get(f'json_cpu_us_per_delta_{size}k', float('nan')):.2f}" for size in sizes]
+            cells = [
+                f"{named.get(f'json_cpu_us_per_delta_{size}k', float('nan')):.2f}" for size in sizes
+            ]
             cells += [
-                f"{named.get(f'json_bytes_per_document_byte_{size}k', float('nan')):.0f}" for size in sizes
+                f"{named.get(f'json_bytes_per_document_byte_{size}k', float('nan')):.0f}"
+                for size in sizes
             ]
             rows.append([SUBJECTS[name].title, *cells])
     headers = ["structured, by document"]
@@ -195,7 +197,9 @@ def plot(found: Medians, path: Path) -> None:
         return
     figure, axes = plt.subplots(1, len(panels), figsize=(5.2 * len(panels), 4.2), squeeze=False)
     for axis, (name, title, form) in zip(axes[0], panels, strict=True):
-        shown = [(SUBJECTS[s].title, named[name], s) for s, named in found.items() if named.get(name)]
+        shown = [
+            (SUBJECTS[s].title, named[name], s) for s, named in found.items() if named.get(name)
+        ]
         shown.sort(key=lambda one: one[1], reverse=name == "first_token_ms")
         colours = ["#c2410c" if s.startswith("launchpad") else "#94a3b8" for *_, s in shown]
         bars = axis.barh([t for t, *_ in shown], [v for _, v, _ in shown], color=colours)

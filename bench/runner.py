@@ -1,5 +1,7 @@
-"""Interleaved rounds: every subject once, then every subject again, so that a slow minute of the
-machine falls on all of them."""
+"""Interleaved rounds: every subject once, then every subject again.
+
+So a slow minute of the machine falls on all of them.
+"""
 
 from __future__ import annotations
 
@@ -7,17 +9,18 @@ import asyncio
 import gc
 import os
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import uvloop
 
 from bench import measures
-from bench.load import Call, LoadError
+from bench.load import LoadError
 from bench.measures import Bench
 from bench.process import Server, cores, free_port
-from bench.subjects import SERVERS, SUBJECTS, Subject
+from bench.subjects import SERVERS, Subject
 from bench.subjects.environments import PEERS
 
 __all__ = ["Plan", "Results", "run", "start_upstream"]
@@ -31,6 +34,14 @@ _MODES = {
     "idle_memory": "idle",
     "structured": "json",
     "workers": f"flat:{measures.TOKENS}",
+}
+
+
+_SIMPLE: dict[str, Callable[[Bench], Coroutine[Any, Any, dict[str, float]]]] = {
+    "flat": measures.flat,
+    "one_token": measures.one_token,
+    "paced": measures.paced,
+    "ramp": measures.ramp,
 }
 
 
@@ -124,37 +135,21 @@ class _Round:
         for name in names:
             if name in subject.measures:
                 for figures in self._once(subject, server, name):
-                    self._results.add(subject.name, figures)
-                    shown = "  ".join(f"{key} {value:,.4g}" for key, value in figures.items())
-                    print(f"  {subject.name:<24} {shown}", flush=True)
+                    self._note(subject, figures)
 
     def _once(self, subject: Subject, server: Server, name: str) -> list[dict[str, float]]:
-        def bench(mode: str) -> Bench:
-            call = subject.call(server.port, mode)
-            return Bench(call, server, self._upstream, os.getpid(), self._plan.quick)
-
-        plain = bench(_MODES[name])
+        """A measurement's figures; none where it failed. `structured` has one set a size."""
+        call = subject.call(server.port, _MODES[name])
+        bench = Bench(call, server, self._upstream, os.getpid(), self._plan.quick)
         gc.collect()
         try:
             if name == "structured":
                 sizes = JSON_SIZES[:2] if self._plan.quick else JSON_SIZES
-                return [
-                    {
-                        f"{key}_{size // 1000}k": value
-                        for key, value in _await(lambda size=size: measures.structured(plain, size=size)).items()
-                    }
-                    for size in sizes
-                ]
+                return [_await(measures.structured(bench, size=size)) for size in sizes]
             if name == "idle_memory":
                 count = self._plan.idle_streams
-                return [_await(lambda: measures.idle_memory(plain, streams=count))]
-            function = {
-                "flat": measures.flat,
-                "one_token": measures.one_token,
-                "paced": measures.paced,
-                "ramp": measures.ramp,
-            }[name]
-            return [_await(lambda: function(plain))]
+                return [_await(measures.idle_memory(bench, streams=count))]
+            return [_await(_SIMPLE[name](bench))]
         except (LoadError, OSError, EOFError, TimeoutError) as error:
             self._failed(subject.name, name, error)
             return []
@@ -165,28 +160,36 @@ class _Round:
         The clients and the upstream share the server's cores in both cases: on a machine of two
         cores nothing else would be a comparison of like with like.
         """
-        kind = SERVERS[subject.server]
-        if not kind.takes_workers:
-            return
         own = os.sched_getaffinity(0)
-        figures: dict[str, float] = {}
-        for workers in (1, 2):
-            used = list(cores_all(own | {self._core}))[:workers]
-            self._place(used)
-            try:
-                with kind.start(used, self._upstream.port, workers=workers) as server:
-                    call = subject.call(server.port, _MODES["workers"])
-                    bench = Bench(call, server, self._upstream, os.getpid(), self._plan.quick)
-                    figures[f"tokens_per_s_on_{workers}"] = _await(
-                        lambda: measures.flat(bench, streams=64)
-                    )["tokens_per_s"]
-            except (LoadError, OSError, RuntimeError, TimeoutError) as error:
-                self._failed(subject.name, f"{workers} workers", error)
-        self._place(list(own))
-        if len(figures) == 2:
-            figures["two_worker_ratio"] = figures["tokens_per_s_on_2"] / figures["tokens_per_s_on_1"]
-            self._results.add(subject.name, figures)
-            print(f"  {subject.name:<24} {figures}", flush=True)
+        rates = []
+        try:
+            for workers in (1, 2):
+                used = sorted(own | {self._core})[:workers]
+                self._place(used)
+                rates.append(self._rate(subject, used, workers))
+        except (LoadError, OSError, EOFError, RuntimeError, TimeoutError) as error:
+            self._failed(subject.name, "workers", error)
+            return
+        finally:
+            self._place(list(own))
+        one, two = rates
+        figures = {
+            "tokens_per_s_on_1": one,
+            "tokens_per_s_on_2": two,
+            "two_worker_ratio": two / one,
+        }
+        self._note(subject, figures)
+
+    def _rate(self, subject: Subject, used: Sequence[int], workers: int) -> float:
+        with SERVERS[subject.server].start(used, self._upstream.port, workers=workers) as server:
+            call = subject.call(server.port, _MODES["workers"])
+            bench = Bench(call, server, self._upstream, os.getpid(), self._plan.quick)
+            return _await(measures.flat(bench, streams=64))["tokens_per_s"]
+
+    def _note(self, subject: Subject, figures: dict[str, float]) -> None:
+        self._results.add(subject.name, figures)
+        shown = "  ".join(f"{key} {value:,.4g}" for key, value in figures.items())
+        print(f"  {subject.name:<24} {shown}", flush=True)
 
     def _place(self, used: Sequence[int]) -> None:
         os.sched_setaffinity(0, set(used))
@@ -199,14 +202,9 @@ class _Round:
         print(f"  FAILED {line}", flush=True)
 
 
-def cores_all(among: set[int]) -> list[int]:
-    """Cores in order."""
-    return sorted(among)
-
-
-def _await(function: Callable[[], Awaitable[dict[str, float]]]) -> dict[str, float]:
+def _await(measure: Coroutine[Any, Any, dict[str, float]]) -> dict[str, float]:
     async def main() -> dict[str, float]:
-        async with asyncio.timeout(300):
-            return await function()
+        async with asyncio.timeout(600):
+            return await measure
 
     return uvloop.run(main())

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from bench.http import ask
 from bench.process import Server
 from bench.subjects import SERVERS, SUBJECTS
 
@@ -30,11 +31,9 @@ def _pinned(core: int, argv: list[str]) -> float:
 
 
 def _first_answer(core: int, upstream: Server) -> tuple[float, float, float]:
-    """Seconds to listening's end: the first streamed answer from the start, it alone, a second."""
-    from bench.http import ask
-
+    """Seconds from the start to the end of the first answer; that request's own; a second one's."""
     started = time.monotonic()
-    with SERVERS["launchpad"].start(core, upstream.port) as server:
+    with SERVERS["launchpad"].start(core, upstream.port, poll=0.005) as server:
         call = SUBJECTS["launchpad"].call(server.port, "flat:1")
         asked = time.monotonic()
         ask(call)
@@ -48,7 +47,7 @@ def _median(function: Callable[[], float], rounds: int) -> float:
 
 
 def measure(core: int, upstream: Server, *, rounds: int) -> dict[str, float]:
-    """Seconds for each way to start; the first run of each, which fills the file cache, is left out."""
+    """Seconds for each way to start, the first run (it fills the file cache) left out."""
     launchpad = str(Path(sys.executable).parent / "launchpad")
     bare = [sys.executable, "-c", IMPORTS]
     shown = [launchpad, "--help"]
@@ -66,5 +65,3 @@ def measure(core: int, upstream: Server, *, rounds: int) -> dict[str, float]:
     found["its first request alone, ms"] = alone * 1e3
     found["its second request, ms"] = second * 1e3
     return found
-
-

@@ -75,7 +75,7 @@ def _end(usage: bool) -> bytes:
 def document(size: int) -> str:
     """A JSON document of about `size` bytes: two strings and a list of small objects."""
     items: list[dict[str, object]] = []
-    result = {"thinking": "Let me \"see\": a b\n", "items": items, "reply": "It is ready. "}
+    result = {"thinking": 'Let me "see": a b\n', "items": items, "reply": "It is ready. "}
     length = len(json.dumps(result))
     while length < size * 0.7:
         items.append({"title": f"Step {len(items)} of it", "score": len(items) * 1.5, "done": True})
@@ -232,7 +232,9 @@ class Connection(asyncio.Protocol):
         self._buffer = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.WriteTransport", transport)  # uvloop's does not derive from it
+        self._transport = cast(
+            "asyncio.WriteTransport", transport
+        )  # uvloop's does not derive from it
         self._transport.set_write_buffer_limits(high=_MAX_BODY)
 
     def connection_lost(self, exc: Exception | None) -> None:

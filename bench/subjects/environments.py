@@ -53,8 +53,12 @@ def python(environment: str | None) -> Path:
     home.parent.mkdir(parents=True, exist_ok=True)
     packages = ENVIRONMENTS[environment]
     try:
-        subprocess.run(["uv", "venv", "-q", "--clear", "--python", sys.executable, home], check=True)
-        subprocess.run(["uv", "pip", "install", "-q", "--python", interpreter, *packages], check=True)
+        subprocess.run(
+            ["uv", "venv", "-q", "--clear", "--python", sys.executable, home], check=True
+        )
+        subprocess.run(
+            ["uv", "pip", "install", "-q", "--python", interpreter, *packages], check=True
+        )
     except FileNotFoundError:
         subprocess.run([sys.executable, "-m", "venv", "--clear", home], check=True)
         subprocess.run([interpreter, "-m", "pip", "install", "-q", *packages], check=True)

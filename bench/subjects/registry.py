@@ -32,13 +32,16 @@ class ServerKind:
     argv: Argv
     environment: str | None = None
     environ: Mapping[str, str] = field(default_factory=dict)
-    takes_workers: bool = False
 
-    def start(self, core: int | Sequence[int], upstream: int, *, workers: int = 1) -> Server:
+    def start(
+        self, core: int | Sequence[int], upstream: int, *, workers: int = 1, poll: float = 0.05
+    ) -> Server:
         """Start it pinned to the core(s) and wait until it listens."""
         port = free_port()
         base = f"http://127.0.0.1:{upstream}/v1"
-        environ = {name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ}
+        environ = {
+            name: os.environ[name] for name in ("PATH", "HOME", "LANG") if name in os.environ
+        }
         environ |= {
             "OPENAI_BASE_URL": base,
             "OPENAI_API_KEY": "bench",
@@ -54,7 +57,7 @@ class ServerKind:
             log=PEERS / "logs" / f"{self.name}.log",
             cwd=PEERS,
         )
-        server.wait_until_listening()
+        server.wait_until_listening(poll=poll)
         return server
 
 
@@ -121,10 +124,8 @@ SERVERS: dict[str, ServerKind] = {
             "hayhooks",
             {"LOG": "ERROR", "HAYSTACK_TELEMETRY_ENABLED": "False"},
         ),
-        ServerKind(
-            "launchpad", _launchpad, None, {**_OURS, "LAUNCHPAD_DEBOUNCE": "0"}, takes_workers=True
-        ),
-        ServerKind("launchpad-debounce", _launchpad, None, _OURS, takes_workers=True),
+        ServerKind("launchpad", _launchpad, None, {**_OURS, "LAUNCHPAD_DEBOUNCE": "0"}),
+        ServerKind("launchpad-debounce", _launchpad, None, _OURS),
     )
 }
 
@@ -169,7 +170,7 @@ SUBJECTS: dict[str, Subject] = {
     subject.name: subject
     for subject in (
         Subject("upstream", "the upstream itself", "", _chat("bench"), ("one_token",)),
-        Subject("bare", "bare uvicorn, ready-made bytes", "bare", _bare, (*_ALL, "workers")),
+        Subject("bare", "bare uvicorn, ready-made bytes", "bare", _bare, _ALL),
         Subject("relay", "bare uvicorn, upstream's bytes unread", "relay", _chat("bench")),
         Subject("litellm", "LiteLLM's proxy", "litellm", _chat("bench")),
         Subject("agent", "pydantic-ai agent behind FastAPI", "agent", _message),
@@ -183,7 +184,8 @@ SUBJECTS: dict[str, Subject] = {
             ("one_token", "flat"),
             default=False,
         ),
-        Subject("launchpad", "Launchpad, agent node", "launchpad", _chat("text"), (*_ALL, "workers")),
+        Subject("launchpad", "Launchpad, agent node", "launchpad", _chat("text"),
+                (*_ALL, "workers")),
         Subject("launchpad-chat", "Launchpad, `chat`", "launchpad", _chat("chat"), _ALL),
         Subject("launchpad-plain", "Launchpad, node without agent", "launchpad", _chat("plain"),
                 ("one_token",)),

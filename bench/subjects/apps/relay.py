@@ -75,6 +75,12 @@ class App:
 if __name__ == "__main__":
     port, upstream = int(sys.argv[1]), int(sys.argv[2])
     uvicorn.run(
-        App(upstream), port=port, loop="uvloop", http="httptools", lifespan="off",
-        access_log=False, log_level="warning", backlog=8192,
+        App(upstream),
+        port=port,
+        loop="uvloop",
+        http="httptools",
+        lifespan="off",
+        access_log=False,
+        log_level="warning",
+        backlog=8192,
     )
