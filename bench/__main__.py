@@ -129,8 +129,8 @@ def _write(
     (RESULTS / f"{stem}.md").write_text(text)
     try:
         report.plot(found, options.plot or RESULTS / f"{stem}.png")
-    except ModuleNotFoundError as error:
-        print(f"No plot: {error}. `uv sync --group bench` installs what it needs.")
+    except subprocess.CalledProcessError as error:
+        print(f"No plot: {error}")
 
 
 if __name__ == "__main__":

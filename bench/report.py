@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import statistics
+import subprocess
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.subjects import SERVERS, SUBJECTS
-from bench.subjects.environments import versions
+from bench.subjects.environments import python, versions
 
 __all__ = ["machine", "markdown", "medians", "plot", "version_line"]
 
@@ -181,36 +183,14 @@ def _pairs(title: str, figures: Mapping[str, float] | None) -> list[str]:
 
 
 def plot(found: Medians, path: Path) -> None:
-    """Three panels of bars on a logarithmic scale: tokens/s, first token, streams held."""
-    import matplotlib as mpl
-
-    mpl.use("Agg")
-    import matplotlib.pyplot as plt
-
-    panels = (
-        ("tokens_per_s", "tokens/s on one core, flat out", "{:,.0f}"),
-        ("first_token_ms", "time to first token, ms", "{:.2f}"),
-        ("held_streams", "streams of 50 tokens/s held (p99 ≤ 20 ms)", "{:,.0f}"),
+    """Draw the main figures as a PNG, in an environment that has matplotlib."""
+    subjects = [
+        {"title": SUBJECTS[name].title, "ours": name.startswith("launchpad"), "figures": named}
+        for name, named in found.items()
+    ]
+    subprocess.run(
+        [python("plot"), Path(__file__).with_name("plotting.py"), path.absolute()],
+        input=json.dumps({"machine": machine(), "subjects": subjects}),
+        text=True,
+        check=True,
     )
-    panels = tuple(p for p in panels if any(p[0] in named for named in found.values()))
-    if not panels:
-        return
-    figure, axes = plt.subplots(1, len(panels), figsize=(5.2 * len(panels), 4.2), squeeze=False)
-    for axis, (name, title, form) in zip(axes[0], panels, strict=True):
-        shown = [
-            (SUBJECTS[s].title, named[name], s) for s, named in found.items() if named.get(name)
-        ]
-        shown.sort(key=lambda one: one[1], reverse=name == "first_token_ms")
-        colours = ["#c2410c" if s.startswith("launchpad") else "#94a3b8" for *_, s in shown]
-        bars = axis.barh([t for t, *_ in shown], [v for _, v, _ in shown], color=colours)
-        axis.bar_label(bars, [" " + form.format(v) for _, v, _ in shown], fontsize=8)
-        axis.set_xscale("log")
-        axis.margins(x=0.25)
-        axis.set_title(title, fontsize=10)
-        axis.tick_params(labelsize=8)
-        axis.spines[["top", "right"]].set_visible(False)
-    figure.text(0.01, 0.005, machine(), fontsize=7, color="#64748b")
-    figure.tight_layout(rect=(0, 0.03, 1, 1))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=130)
-    plt.close(figure)

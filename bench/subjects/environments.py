@@ -18,6 +18,7 @@ ENVIRONMENTS: dict[str, list[str]] = {
     "agent": ["fastapi", "uvicorn[standard]", "pydantic-ai-slim[openai]"],
     "litellm": ["litellm[proxy]"],
     "hayhooks": ["hayhooks"],
+    "plot": ["matplotlib"],
 }
 
 _NAMED = (
