@@ -80,7 +80,8 @@ def _text(prompt: Prompt, orders: Directives, choice: int, reply: str | None) ->
 
 
 def _json_text(prompt: Prompt, orders: Directives, reply: str | None) -> str:
-    schema = prompt.schema
+    # "Any object" is a request for JSON mode, not for an empty object.
+    schema = prompt.schema if prompt.schema != {"type": "object"} else None
     for value in _objects_in(orders.text if reply is None else reply):
         if schema is None or conforms(schema, value):
             return json.dumps(value, ensure_ascii=False)
