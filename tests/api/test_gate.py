@@ -1,0 +1,77 @@
+"""Who may call."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import httpx
+import pytest
+
+from launchpad.api.app import create_app
+from launchpad.api.gate import read_keys
+from launchpad.errors import ConfigurationError
+from launchpad.testing.server import Server, serve
+
+from .conftest import Flows, chat, settings
+
+PATH = "/v1/chat/completions"
+
+
+def test_without_keys_only_this_machine_may_call(server: Server) -> None:
+    for headers, status in (
+        ({}, 200),
+        ({"host": "localhost:1234"}, 200),
+        ({"host": "evil.example"}, 403),
+        ({"origin": "https://evil.example"}, 403),
+        ({"origin": "null"}, 403),
+        ({"origin": "http://localhost:3000"}, 200),
+    ):
+        answer = httpx.post(server.url + PATH, json=chat(), headers=headers)
+        assert answer.status_code == status, headers
+        if status == 403:
+            assert answer.json()["error"]["type"] == "permission_error"
+
+
+def test_keys_plain_hashed_and_from_a_file(tmp_path: Path) -> None:
+    hashed = hashlib.sha256(b"key-two").hexdigest()
+    keys = tmp_path / "keys"
+    keys.write_text("# names and keys\nthird=key-three\n")
+    configured = settings(api_keys=f"first=key-one, second=sha256:{hashed}", api_keys_file=keys)
+    with serve(create_app(Flows, configured)) as server:
+        for headers, status in (
+            ({}, 401),
+            ({"authorization": "Bearer wrong"}, 401),
+            ({"authorization": "Basic key-one"}, 401),
+            ({"authorization": "Bearer key-one"}, 200),
+            ({"authorization": "bearer key-two"}, 200),
+            ({"x-api-key": "key-three"}, 200),
+            ({"authorization": "Bearer key-one", "host": "my.example"}, 200),
+        ):
+            answer = httpx.post(server.url + PATH, json=chat(), headers=headers)
+            assert answer.status_code == status, headers
+            if status == 401:
+                assert answer.json()["error"]["type"] == "authentication_error"
+        assert httpx.get(server.url + "/v1/models").status_code == 401
+        assert httpx.get(server.url + "/nothing").status_code == 401
+        assert httpx.get(server.url + "/health").status_code == 200
+
+
+@pytest.mark.parametrize("keys", ["a=", "a=x,a=y", "a=sha256:beef"])
+def test_unreadable_keys_are_refused_and_not_shown(keys: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        read_keys(settings(api_keys=keys))
+    assert "beef" not in str(caught.value)
+
+
+def test_cors_is_off_until_origins_are_named(server: Server) -> None:
+    origin = {"origin": "https://app.example"}
+    preflight = {**origin, "access-control-request-method": "POST"}
+    assert "access-control-allow-origin" not in httpx.get(server.url + "/health").headers
+    with serve(create_app(Flows, settings(cors_origins="https://app.example"))) as open_server:
+        url = open_server.url + PATH
+        assert httpx.options(url, headers=preflight).headers["access-control-allow-origin"]
+        answer = httpx.post(url, json=chat(), headers=origin)
+        assert answer.headers["access-control-allow-origin"] == "https://app.example"
+        answer = httpx.post(url, json=chat(), headers={"origin": "https://other.example"})
+        assert answer.status_code == 403
