@@ -1,0 +1,60 @@
+"""Which models the workflows will ask, and what is missing for that, before the first request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from launchpad.core.nodes.agent import AgentConfig, AgentNode, ModelProvider
+from launchpad.core.nodes.base import Node
+from launchpad.core.workflow import Workflow
+from launchpad.errors import ConfigurationError
+from launchpad.models.provider import check_config, resolve
+from launchpad.settings import Settings
+from launchpad.workflows.catalog import ServedWorkflow
+
+__all__ = ["Readiness", "look_at"]
+
+
+@dataclass
+class Readiness:
+    """What the start can know. `problems` is by model id, one line each."""
+
+    asks_local_model: bool = False
+    problems: dict[str, str] = field(default_factory=dict[str, str])
+
+
+def look_at(served: Iterable[ServedWorkflow], settings: Settings) -> Readiness:
+    """Ask every agent node for its config and check that its model can be reached.
+
+    A node whose config needs a run to be known is left to its first run.
+    """
+    found = Readiness()
+    for one in served:
+        for config in _configs(one.workflow):
+            try:
+                provider = resolve(config, settings).model_provider
+                found.asks_local_model |= provider is ModelProvider.LOCAL
+                check_config(config, settings)
+            except ConfigurationError as error:
+                found.problems.setdefault(one.id, str(error))
+    return found
+
+
+def _configs(workflow: type[Workflow]) -> Iterator[AgentConfig]:
+    for node in _nodes(workflow):
+        if not issubclass(node, AgentNode):
+            continue
+        try:
+            config = node().get_agent_config()
+        except Exception:  # noqa: BLE001, S112  (the user's code, outside of a run)
+            continue
+        yield config
+
+
+def _nodes(workflow: type[Workflow]) -> Iterable[type[Node]]:
+    schema = workflow.workflow_schema
+    nodes = {schema.start: None}
+    for config in schema.nodes:
+        nodes |= dict.fromkeys((config.node, *config.connections, *config.concurrent_nodes))
+    return nodes

@@ -1,0 +1,78 @@
+"""`launchpad run`: one workflow, in the terminal."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import msgspec
+from pydantic import BaseModel
+
+from launchpad.api.router import create_catalog
+from launchpad.cli.environment import export
+from launchpad.events import JsonDelta, RunEvent, RunFailed, TextDelta
+from launchpad.models import aclose_clients
+from launchpad.observe.logs import configure_logging
+from launchpad.settings import Settings
+from launchpad.wire.openai_chat.schema import OpenAIChatSchema
+from launchpad.workflows.catalog import ServedWorkflow
+from launchpad.workflows.discover import load_registry
+
+__all__ = ["run"]
+
+
+def run(
+    workflow: str, message: str, target: str | None, settings: Settings, *, as_json: bool
+) -> int:
+    """Run `workflow` with `message` and print what it says. Returns the exit code."""
+    export(settings, target)
+    configure_logging("warning")
+    served = create_catalog(load_registry(target), settings).find(workflow)
+    try:
+        return asyncio.run(_run(served, message, as_json=as_json))
+    except KeyboardInterrupt:
+        return 130
+
+
+async def _run(served: ServedWorkflow, message: str, *, as_json: bool) -> int:
+    request = OpenAIChatSchema.model_validate(
+        {"model": served.id, "stream": True, "messages": [{"role": "user", "content": message}]}
+    )
+    stream = served.workflow().run_stream_async(served.event(request))
+    say = _print_json if as_json else _Speaker()
+    code = 0
+    try:
+        async for event in stream:
+            say(event)
+            if isinstance(event, RunFailed):
+                code = 1
+                print(f"launchpad: {event.message}", file=sys.stderr)
+    finally:
+        await stream.aclose()
+        await aclose_clients()
+    return code
+
+
+class _Speaker:
+    """Prints words as they come; each further node's begin after an empty line."""
+
+    def __init__(self) -> None:
+        self._node: str | None = None
+
+    def __call__(self, event: RunEvent) -> None:
+        if isinstance(event, TextDelta | JsonDelta):
+            if self._node not in {None, event.node}:
+                print("\n")
+            self._node = event.node
+            print(event.text, end="", flush=True)
+        elif type(event).__name__.startswith("Run") and self._node is not None:
+            print(flush=True)
+
+
+def _print_json(event: RunEvent) -> None:
+    print(msgspec.json.encode(event, enc_hook=_plain).decode(), flush=True)
+
+
+def _plain(value: object) -> object:
+    """What JSON makes of a request: a pydantic model."""
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else repr(value)

@@ -1,0 +1,106 @@
+"""uvicorn as Launchpad runs it: in this process, in several workers, or started anew on changes."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import uvicorn
+from uvicorn.supervisors import ChangeReload, Multiprocess
+
+from launchpad.cli.environment import TARGET_VARIABLE
+from launchpad.observe.logs import configure_logging
+from launchpad.settings import Settings, get_settings
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+__all__ = ["build_app", "run_server"]
+
+KEEP_ALIVE = 75
+"""Seconds; above the 60 for which common proxies keep a connection, so that they never race."""
+
+
+def build_app() -> FastAPI:
+    """The application that the environment describes; every process makes its own with this."""
+    from launchpad.api.app import create_app
+    from launchpad.workflows.discover import load_registry
+
+    settings = get_settings()
+    configure_logging(settings.log_level)
+    # A run's end is logged with what matters; uvicorn sees only that a request came. It looks
+    # whether its access logger reaches a handler.
+    logging.getLogger("uvicorn.access").propagate = False
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_leave_with, args=(parent.join,), daemon=True).start()
+    return create_app(load_registry(os.environ.get(TARGET_VARIABLE)), settings)
+
+
+def run_server(
+    settings: Settings, listening: socket.socket, *, reload: bool, ready: Callable[[], None]
+) -> None:
+    """Serve from `listening` until a signal; returns after the last stream has ended.
+
+    `ready` is called once requests are accepted. With `reload` or several workers it is called
+    before they have started: their first requests wait.
+    """
+    configure_logging(settings.log_level)
+    config = uvicorn.Config(
+        "launchpad.cli.server:build_app",
+        factory=True,
+        host=settings.host,
+        port=settings.port,
+        loop="auto" if sys.platform == "win32" else "uvloop",
+        http="httptools",
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE,
+        timeout_graceful_shutdown=max(1, round(settings.shutdown_grace)),
+        workers=settings.workers,
+        reload=reload,
+    )
+    if reload:
+        ready()
+        ChangeReload(config, target=uvicorn.Server(config).run, sockets=[listening]).run()
+    elif settings.workers > 1:
+        ready()
+        Multiprocess(config, sockets=[listening]).run()
+    else:
+        _Server(config, ready).run(sockets=[listening])
+
+
+class _Server(uvicorn.Server):
+    """Says when it is ready, and ends with code 0 on a signal (uvicorn raises it once more)."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        if self.started:
+            self._ready()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """The first signal ends the server, a second one hurries."""
+        if self.should_exit:
+            self.force_exit = True
+        super().handle_exit(sig, frame)
+        self._captured_signals.clear()
+
+
+def _leave_with(wait: Callable[[], None]) -> None:
+    """End this worker when its supervisor is gone, be it by kill -9."""
+    wait()
+    os.kill(os.getpid(), signal.SIGTERM)
