@@ -1,0 +1,88 @@
+"""One node that speaks JSON: its reader, what of it was sent, and how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from launchpad.events import FinishReason, JsonSnapshot, NodeFinished
+from launchpad.stream.partial_json.lexer import PartialJson
+from launchpad.stream.partial_json.pacer import SnapshotPacer
+
+__all__ = ["Speaker"]
+
+
+class Speaker:
+    """Turns a node's fragments into the snapshots that are due."""
+
+    __slots__ = (
+        "_dirty",
+        "_documents",
+        "_pacer",
+        "_reader",
+        "_sent",
+        "_whole",
+        "finished",
+        "held",
+        "node",
+    )
+
+    def __init__(self, node: str) -> None:
+        self.node = node
+        self.finished: NodeFinished | None = None
+        """The node's end, kept until it is this node's turn."""
+        self.held = 0
+        """Characters it said while it was not its turn."""
+        self._reader = PartialJson()
+        self._pacer = SnapshotPacer()
+        self._documents = 0
+        self._dirty = False
+        self._sent = ""
+        self._whole = False
+
+    def feed(self, text: str) -> None:
+        """Read a fragment."""
+        if self._reader.feed(text):
+            self._dirty = True
+
+    def replace(self, text: str) -> None:
+        """Take a snapshot that the node made itself."""
+        self._reader = PartialJson()
+        self._reader.feed(text)
+        self._reader.finish()
+        self._documents = self._reader.documents
+        self._dirty = self._whole = True
+
+    def finish(self) -> None:
+        """The node has said all it had to say."""
+        if self._reader.finish():
+            self._dirty = True
+
+    def due(self, *, last: bool) -> Iterator[JsonSnapshot]:
+        """The snapshots to send now; with `last`, whatever was not sent yet."""
+        reader = self._reader
+        if reader.documents != self._documents:
+            self._documents = reader.documents
+            for text in reader.superseded:
+                yield from self._send(text, 0)
+            reader.superseded.clear()
+            self._pacer = SnapshotPacer()
+        if not self._dirty:
+            return
+        size, cost = reader.measure()
+        if last or (reader.complete and not self._whole) or self._pacer.allows(size, cost):
+            self._dirty = False
+            yield from self._send(reader.snapshot(), cost)
+
+    def fault(self, reason: FinishReason) -> str | None:
+        """What is wrong with the last document of a run that ended for `reason`; safe to show."""
+        if self._reader.error:
+            return f"{self.node}: the output is not valid JSON; what could be read of it was sent."
+        if self._reader.started and not self._reader.complete and reason == "stop":
+            return f"{self.node}: the output ended before its JSON document was complete."
+        return None
+
+    def _send(self, text: str, cost: int) -> Iterator[JsonSnapshot]:
+        if text and text != self._sent:
+            self._sent = text
+            self._pacer.sent(cost)
+            yield JsonSnapshot(self.node, text)
