@@ -18,6 +18,7 @@ __all__ = [
     "data_frame",
     "escape_json",
     "escape_separators",
+    "join_surrogates",
     "split_text",
 ]
 
@@ -65,7 +66,10 @@ def escape_json(text: str) -> bytes:
     try:
         raw = _encode(text)
     except UnicodeEncodeError:
-        raw = _encode(_join_surrogates(text))
+        raw = _encode(join_surrogates(text))
+    # Searching a str costs a tenth of searching bytes.
+    if text.isascii() or not ("\u0085" in text or "\u2028" in text or "\u2029" in text):
+        return raw
     return escape_separators(raw)
 
 
@@ -77,11 +81,8 @@ def escape_separators(raw: bytes) -> bytes:
     """
     if raw.isascii():
         return raw
-    if b"\xc2\x85" in raw:
-        raw = raw.replace(b"\xc2\x85", b"\\u0085")
-    if b"\xe2\x80" in raw:
-        raw = raw.replace(b"\xe2\x80\xa8", b"\\u2028").replace(b"\xe2\x80\xa9", b"\\u2029")
-    return raw
+    raw = raw.replace(b"\xc2\x85", b"\\u0085")
+    return raw.replace(b"\xe2\x80\xa8", b"\\u2028").replace(b"\xe2\x80\xa9", b"\\u2029")
 
 
 def split_text(text: str, limit: int) -> list[str]:
@@ -94,8 +95,8 @@ def split_text(text: str, limit: int) -> list[str]:
         raise ValueError(f"limit must be at least {_LONGEST_ESCAPE + 2}")
     if len(text) * _LONGEST_ESCAPE + 2 <= limit:
         return [text] if text else []
-    text = _join_surrogates(text)
-    pieces = []
+    text = join_surrogates(text)
+    pieces: list[str] = []
     start = 0
     while start < len(text):
         length = limit
@@ -107,5 +108,6 @@ def split_text(text: str, limit: int) -> list[str]:
     return pieces
 
 
-def _join_surrogates(text: str) -> str:
+def join_surrogates(text: str) -> str:
+    """`text` with surrogate pairs joined and lone surrogates replaced by U+FFFD."""
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

@@ -34,6 +34,7 @@ HOLD_LIMIT = 8 * 1024 * 1024
 _EVENT_COST = 128
 
 _Words = TextDelta | JsonDelta | ReasoningDelta | RefusalDelta
+_DELTAS = (TextDelta, JsonDelta, ToolCallDelta, ReasoningDelta, RefusalDelta, JsonSnapshot)
 
 
 class Order:
@@ -45,18 +46,14 @@ class Order:
     `PARAGRAPH`, in text (JSON included), reasoning and refusal each. A node that says snapshots
     is told by its last one, as JSON text, when it ends.
 
-    `json_only` is for wires that carry whole JSON documents: only JSON gets through, with no
-    paragraphs, snapshots included, and the floor goes to whoever speaks JSON first.
-
     What comes out, concatenated by kind, is the same however the events were batched.
     """
 
-    def __init__(self, *, json_only: bool = False, hold_limit: int = HOLD_LIMIT) -> None:
+    def __init__(self, *, hold_limit: int = HOLD_LIMIT) -> None:
         self.floor: str | None = None
         """The node that is speaking."""
         self.opened: set[type[RunEvent]] = set()
-        """Kinds of words that the floor's owner may say without `push`, which would not change them."""
-        self._json_only = json_only
+        """Kinds of the owner's words that need no `push`: it would leave them as they are."""
         self._hold_limit = hold_limit
         self._parents: dict[str, str | None] = {}
         self._running: list[str] = []
@@ -71,7 +68,7 @@ class Order:
         `NodeStarted` and empty deltas tell nothing. Raises `OutputError` where more would have
         to be held than the limit allows.
         """
-        if isinstance(event, Delta):
+        if isinstance(event, _DELTAS):
             return self._speak(event)
         if isinstance(event, NodeStarted):
             self._enter(event)
@@ -85,10 +82,7 @@ class Order:
         return (event,)
 
     def _speak(self, event: Delta) -> Sequence[RunEvent]:
-        if self._json_only:
-            if not isinstance(event, JsonDelta | JsonSnapshot):
-                return ()
-        elif isinstance(event, JsonSnapshot):
+        if isinstance(event, JsonSnapshot):
             self._snapshots[event.node] = event.text
             return ()
         if not isinstance(event, ToolCallDelta) and not event.text:
@@ -134,15 +128,12 @@ class Order:
         for node in self._running:
             if node == speaking or node in self._held:
                 return node
-            if not self._json_only and self._parents.get(node) is not None:
+            if self._parents.get(node) is not None:
                 return node
         return None
 
     def _hold(self, event: Delta | NodeFinished) -> None:
-        held = self._held.setdefault(event.node, [])
-        if isinstance(event, JsonSnapshot) and held and isinstance(held[-1], JsonSnapshot):
-            self._held_size -= _size(held.pop())
-        held.append(event)
+        self._held.setdefault(event.node, []).append(event)
         self._held_size += _size(event)
         if self._held_size > self._hold_limit:
             raise OutputError(
@@ -181,7 +172,7 @@ class Order:
 
     def _opening(self, event: RunEvent) -> RunEvent:
         """`event`, with the paragraph before it where another node's words precede."""
-        if self._json_only or not isinstance(event, _Words):
+        if not isinstance(event, _Words):
             return event
         field = TextDelta if isinstance(event, JsonDelta) else type(event)
         last = self._last_writer.get(field)

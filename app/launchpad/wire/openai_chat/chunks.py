@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, cast
 
 import msgspec
 
 from launchpad.events import FinishReason, Usage
-from launchpad.sse.frame import DONE, MAX_LINE, escape_json, escape_separators, split_text
+from launchpad.sse.frame import (
+    MAX_LINE,
+    escape_json,
+    escape_separators,
+    join_surrogates,
+    split_text,
+)
 
-__all__ = ["ChoiceTemplate", "ChunkTemplate", "completion_id", "usage_object"]
+__all__ = [
+    "ChoiceTemplate",
+    "ChunkTemplate",
+    "completion_id",
+    "to_json",
+    "total_usage",
+    "usage_object",
+]
 
 _OBJECT = "chat.completion.chunk"
 
@@ -30,9 +44,32 @@ def usage_object(usage: Usage) -> dict[str, Any]:
     }
 
 
+def total_usage(usages: Sequence[Usage | None]) -> Usage | None:
+    """The sum; None where one is not known, rather than a wrong sum."""
+    known = [usage for usage in usages if usage is not None]
+    if not known or len(known) < len(usages):
+        return None
+    total = known[0]
+    for usage in known[1:]:
+        total += usage
+    return total
+
+
 def to_json(value: object) -> bytes:
-    """JSON text that is safe on one SSE line."""
-    return escape_separators(msgspec.json.encode(value))
+    """JSON text that is safe on one SSE line; lone surrogates become U+FFFD."""
+    try:
+        return escape_separators(msgspec.json.encode(value))
+    except UnicodeEncodeError:
+        return escape_separators(msgspec.json.encode(_clean(value)))
+
+
+def _clean(value: Any) -> Any:
+    if isinstance(value, str):
+        return join_surrogates(value)
+    if isinstance(value, dict):
+        items = cast("dict[str, Any]", value).items()
+        return {join_surrogates(key): _clean(item) for key, item in items}
+    return list(map(_clean, value)) if isinstance(value, list) else value
 
 
 class ChunkTemplate:
@@ -53,11 +90,6 @@ class ChunkTemplate:
     def usage(self, usage: Usage) -> bytes:
         """The chunk that follows all choices."""
         return self.head + b'],"usage":' + to_json(usage_object(usage)) + b"}\n\n"
-
-    @staticmethod
-    def done() -> bytes:
-        """The stream's end."""
-        return DONE
 
 
 class ChoiceTemplate:

@@ -6,60 +6,81 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
 from pydantic import ValidationError
 
 from launchpad.errors import LaunchpadError
 from launchpad.events import RunFailed
-from launchpad.sse.frame import escape_separators
+from launchpad.stream.failure import failed
 from launchpad.wire.base import Failure
-from launchpad.wire.openai_chat.validation import explain
+from launchpad.wire.openai_chat.chunks import to_json
+from launchpad.wire.openai_chat.validation import Problem, explain
 
 __all__ = [
     "error_body",
     "error_object",
-    "failed_request",
     "failure",
-    "from_exception",
-    "from_status",
-    "from_validation",
+    "http_error_body",
+    "validation_error_body",
 ]
 
 _LONGEST_MESSAGE = 4096
+_INVALID = "invalid_request_error"
 
 _BY_STATUS: Mapping[int, tuple[str, str, str | None]] = {
-    400: ("The request is not valid.", "invalid_request_error", None),
+    400: ("The request is not valid.", _INVALID, None),
     401: ("No valid API key was given.", "authentication_error", "invalid_api_key"),
     403: ("This request is not allowed.", "permission_error", "forbidden"),
-    404: ("There is nothing at this address.", "invalid_request_error", "not_found"),
-    405: ("This address does not take that method.", "invalid_request_error", "method_not_allowed"),
-    408: ("The request took too long to arrive.", "invalid_request_error", "timeout"),
-    409: ("The request conflicts with another.", "invalid_request_error", "conflict"),
-    413: ("The request is too large.", "invalid_request_error", "request_too_large"),
-    415: ("The body has to be JSON.", "invalid_request_error", "unsupported_media_type"),
-    422: ("The request is not valid.", "invalid_request_error", None),
+    404: ("There is nothing at this address.", _INVALID, "not_found"),
+    405: ("This address does not take that method.", _INVALID, "method_not_allowed"),
+    408: ("The request took too long to arrive.", _INVALID, "timeout"),
+    413: ("The request is too large.", _INVALID, "request_too_large"),
+    415: ("The body has to be JSON.", _INVALID, "unsupported_media_type"),
     429: ("Too many requests.", "rate_limit_error", "rate_limit_exceeded"),
 }
-_SERVER_ERROR = ("The server could not complete this request.", "server_error", None)
 
 
 def error_object(
     message: str, *, kind: str, param: str | None = None, code: str | None = None
 ) -> dict[str, Any]:
-    """The whole object, in OpenAI's key order; `kind` is its `type`. A message beyond 4,096 characters is cut."""
+    """The whole object; `kind` is its `type`. A message is cut at 4,096 characters."""
     if len(message) > _LONGEST_MESSAGE:
         message = message[: _LONGEST_MESSAGE - 1] + "…"
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
-def error_body(event: RunFailed) -> bytes:
-    """`event` as the JSON text of OpenAI's error object, fit for one SSE line."""
-    body = error_object(event.message, kind=event.type, param=event.param, code=event.code)
-    try:
-        return escape_separators(msgspec.json.encode(body))
-    except UnicodeEncodeError:
-        clean = {key: _clean(value) for key, value in body["error"].items()}
-        return escape_separators(msgspec.json.encode({"error": clean}))
+def error_body(error: RunFailed | LaunchpadError) -> bytes:
+    """The object as JSON text, fit for one SSE line. Of an exception, only what may be shown."""
+    event = failed(error) if isinstance(error, LaunchpadError) else error
+    return to_json(error_object(event.message, kind=event.type, param=event.param, code=event.code))
+
+
+def http_error_body(status: int, message: str | None = None) -> bytes:
+    """The object for an HTTP status that no run and no `LaunchpadError` made (404, 405, 500, …).
+
+    `message` replaces the status's own, where it says more than the status's name.
+    """
+    fallback = "The server could not complete this request."
+    default, kind, code = _BY_STATUS.get(
+        status,
+        ("The request is not valid.", _INVALID, None)
+        if 400 <= status < 500
+        else (fallback, "server_error", None),
+    )
+    return to_json(error_object(message or default, kind=kind, code=code))
+
+
+def validation_error_body(error: ValidationError | Sequence[Mapping[str, Any]]) -> bytes:
+    """The object for a request that is not valid (status 400): the first problem in plain words.
+
+    Takes pydantic's error or a list of `errors()`, such as FastAPI's. `param` is written as
+    OpenAI writes it (`messages[0].role`).
+    """
+    problem: Problem = explain(
+        error.errors(include_url=False) if isinstance(error, ValidationError) else error
+    )
+    return to_json(
+        error_object(problem.message, kind=_INVALID, param=problem.param, code=problem.code)
+    )
 
 
 def failure(event: RunFailed) -> Failure:
@@ -68,53 +89,3 @@ def failure(event: RunFailed) -> Failure:
     if event.retry_after is not None:
         headers["retry-after"] = str(max(0, math.ceil(event.retry_after)))
     return Failure(event.status, headers, error_body(event))
-
-
-def from_exception(error: BaseException) -> RunFailed:
-    """What a client may learn of `error`: a `LaunchpadError`'s public message, or no detail."""
-    if isinstance(error, LaunchpadError):
-        return RunFailed(
-            error.public_message,
-            status=error.status,
-            type=error.type,
-            code=error.code,
-            param=error.param,
-            retry_after=error.retry_after,
-        )
-    if isinstance(error, ValidationError):
-        return from_validation(error.errors(include_url=False))
-    return from_status(500)
-
-
-def from_validation(problems: Sequence[Mapping[str, Any]]) -> RunFailed:
-    """A 400 out of pydantic's `errors()`, or FastAPI's: the first problem in plain words.
-
-    `param` is written as OpenAI writes it (`messages[0].role`).
-    """
-    problem = explain(problems)
-    return RunFailed(
-        problem.message,
-        status=400,
-        type="invalid_request_error",
-        code=problem.code,
-        param=problem.param,
-    )
-
-
-def from_status(
-    status: int, message: str | None = None, *, retry_after: float | None = None
-) -> RunFailed:
-    """The error of an HTTP status, for answers that no run made (404, 405, 500, …)."""
-    default, kind, code = _BY_STATUS.get(status, _SERVER_ERROR)
-    return RunFailed(
-        message or default, status=status, type=kind, code=code, retry_after=retry_after
-    )
-
-
-def failed_request(error: BaseException) -> Failure:
-    """`failure(from_exception(error))`: the answer to a request that never became a run."""
-    return failure(from_exception(error))
-
-
-def _clean(value: Any) -> Any:
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) else value

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 from urllib.parse import unquote_to_bytes
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, field_validator
@@ -46,7 +46,9 @@ class ChatModel(BaseModel):
 
 
 def _member(value: Any, name: str) -> Any:
-    return value.get(name) if isinstance(value, Mapping) else getattr(value, name, None)
+    if isinstance(value, Mapping):
+        return cast("Mapping[str, Any]", value).get(name)
+    return getattr(value, name, None)
 
 
 def by_type(value: Any) -> str | None:
@@ -143,7 +145,7 @@ class AudioPart(ChatModel):
 
 
 class FileData(ChatModel):
-    """A file's bytes as a data URL or in bare base64. `file_id` would need a store: there is none."""
+    """A file as a data URL or in bare base64. `file_id` would need a store: there is none."""
 
     file_data: str
     filename: str | None = None

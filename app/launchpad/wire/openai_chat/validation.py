@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 __all__ = ["Problem", "explain", "param_of"]
 
@@ -120,7 +120,7 @@ def _unsupported_value(param: str, given: object, expected: str) -> Problem:
     )
 
 
-def _wrong_variant(kind: str, param: str, context: Mapping[str, Any], given: object) -> Problem:
+def _wrong_variant(kind: str, param: str, context: Mapping[str, Any], given: Any) -> Problem:
     """A union whose member is told by a role, a type, or the value's shape."""
     name = _DISCRIMINATORS.get(context.get("discriminator", ""))
     if kind == "union_tag_invalid":
@@ -130,9 +130,9 @@ def _wrong_variant(kind: str, param: str, context: Mapping[str, Any], given: obj
     if name is None:
         return _wrong_type(param, "a string or an array", given)
     if not isinstance(given, Mapping):
-        return _wrong_type(param, "an object", given)
+        return _wrong_type(param, "an object", cast("object", given))
     if name in given:
-        return _wrong_type(f"{param}.{name}", "a string", given[name])
+        return _wrong_type(f"{param}.{name}", "a string", cast("object", given[name]))
     return _missing(f"{param}.{name}")
 
 

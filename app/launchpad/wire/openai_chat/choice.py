@@ -1,0 +1,104 @@
+"""One choice of a stream, as words: text, reasoning, refusal, tool calls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import msgspec
+
+from launchpad.events import (
+    FinishReason,
+    JsonDelta,
+    NodeFinished,
+    ReasoningDelta,
+    RefusalDelta,
+    RunEvent,
+    RunFailed,
+    RunFinished,
+    TextDelta,
+    ToolCallDelta,
+)
+from launchpad.sse.frame import escape_json
+from launchpad.wire.openai_chat.calls import CallIndex
+from launchpad.wire.openai_chat.chunks import ChoiceTemplate
+from launchpad.wire.order import Order
+
+__all__ = ["FIELDS", "WordsChoice"]
+
+FIELDS: dict[type[RunEvent], str] = {
+    TextDelta: "content",
+    JsonDelta: "content",
+    ReasoningDelta: "reasoning_content",
+    RefusalDelta: "refusal",
+}
+"""Which field of a delta, or of a message, a kind of words goes to."""
+
+ROLE = b'{"role":"assistant","content":"","refusal":null}'
+
+# What is shorter fits on a line even if every character becomes a six-byte escape.
+_SURELY_FITS = 8 * 1024
+_encode = msgspec.json.Encoder().encode
+
+
+class WordsChoice:
+    """Writes one choice's chunks. See DESIGN.md, "OpenAI chat dialect"."""
+
+    def __init__(self, template: ChoiceTemplate, calls: CallIndex, *, hold_limit: int) -> None:
+        self._template = template
+        self._calls = calls
+        self._order = Order(hold_limit=hold_limit)
+        self._heads = {kind: template.head(field) for kind, field in FIELDS.items()}
+        self._call_head = template.head("tool_calls")
+        self._tail = b""
+        self._tail_node: str | None = None
+        self._begun = False
+        self._finish_reason: FinishReason | None = None
+
+    def write(self, events: Sequence[RunEvent], out: list[bytes]) -> RunFinished | RunFailed | None:
+        """Append the chunks that `events` are; return the event that ends the run, if it is there.
+
+        Raises `OutputError` as `Order.push` does.
+        """
+        order = self._order
+        heads = self._heads
+        append = out.append
+        for event in cast("Sequence[Any]", events):
+            kind: type[RunEvent] = type(event)
+            if kind in order.opened and event.node == order.floor:
+                # The way of nearly every token: nothing but its text is new.
+                text: str = event.text
+                if 0 < len(text) <= _SURELY_FITS:
+                    raw = _encode(text) if text.isascii() else escape_json(text)
+                    append(heads[kind] + raw + self._tail)
+                    continue
+            for told in order.push(event):
+                if isinstance(told, RunFinished | RunFailed):
+                    if isinstance(told, RunFinished):
+                        self._finish(told, out)
+                    return told
+                self._tell(told, out)
+        return None
+
+    def _tell(self, event: RunEvent, out: list[bytes]) -> None:
+        if isinstance(event, NodeFinished):
+            self._finish_reason = event.finish_reason or self._finish_reason
+        elif isinstance(event, TextDelta | JsonDelta | ReasoningDelta | RefusalDelta):
+            self._begin(event.node, out)
+            out.append(self._template.words(FIELDS[type(event)], event.text, event.node))
+        elif isinstance(event, ToolCallDelta):
+            self._begin(event.node, out)
+            calls = self._calls.pieces(event)
+            out.extend([self._call_head + call + self._tail for call in calls])
+
+    def _begin(self, node: str | None, out: list[bytes]) -> None:
+        if node is not None and node != self._tail_node:
+            self._tail_node, self._tail = node, self._template.tail(node)
+        if not self._begun:
+            self._begun = True
+            out.append(self._template.chunk(ROLE, node))
+
+    def _finish(self, event: RunFinished, out: list[bytes]) -> None:
+        self._begin(None, out)
+        reason = self._finish_reason or event.finish_reason
+        out.append(self._template.chunk(b"{}", None, reason))
