@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+from collections.abc import Iterator
+
+import pytest
+
+from launchpad.errors import ConfigurationError
+from launchpad.events import Usage
+from launchpad.observe.logs import bind_run, configure_logging, log_run_end, redact, unbind_run
+
+
+@pytest.fixture
+def log() -> Iterator[io.StringIO]:
+    """What the server's log shows; the process's logging is put back afterwards."""
+    root = logging.getLogger()
+    names = ("launchpad", "uvicorn", "uvicorn.error", "uvicorn.access", "uvicorn.asgi")
+    levels = {name: logging.getLogger(name).level for name in names}
+    before = (root.level, list(root.handlers))
+    stream = io.StringIO()
+    configure_logging("info", stream=stream, secrets=["correct horse battery"])
+    yield stream
+    root.setLevel(before[0])
+    root.handlers[:] = before[1]
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+
+
+def test_each_line_names_its_run(log: io.StringIO) -> None:
+    logger = logging.getLogger("launchpad.core")
+
+    async def run(name: str) -> None:
+        bind_run(name, "DemoWorkflow")
+        await asyncio.sleep(0)
+        await asyncio.to_thread(logger.info, "from a thread of %s", name)
+
+    async def main() -> None:
+        await asyncio.gather(run("run_1"), run("run_2"))
+        logger.info("outside")
+
+    asyncio.run(main())
+
+    lines = sorted(line.split("launchpad.core", 1)[1] for line in log.getvalue().splitlines())
+    assert lines == [
+        " [run_1 DemoWorkflow] from a thread of run_1",
+        " [run_2 DemoWorkflow] from a thread of run_2",
+        " outside",
+    ]
+
+
+def test_unbinding_goes_back(log: io.StringIO) -> None:
+    outer = bind_run("run_1", "Outer")
+    inner = bind_run("run_2", "Inner")
+    unbind_run(inner)
+    logging.getLogger("launchpad").info("in outer")
+    unbind_run(outer)
+    logging.getLogger("launchpad").info("in none")
+    assert "[run_1 Outer] in outer" in log.getvalue()
+    assert "launchpad in none" in log.getvalue()
+
+
+def test_a_message_is_one_line(log: io.StringIO) -> None:
+    logging.getLogger("launchpad").warning("a\n2026-01-01 INFO forged\r\u2028\x1b[31m é")
+    assert log.getvalue().endswith(r"a\n2026-01-01 INFO forged\r\u2028\x1b[31m é" + "\n")
+    assert log.getvalue().count("\n") == 1
+
+
+def test_a_traceback_follows_and_is_redacted(log: io.StringIO) -> None:
+    def send() -> None:
+        raise ValueError("Authorization: Bearer abcdefgh12345678")
+
+    try:
+        send()
+    except ValueError:
+        logging.getLogger("launchpad").exception("failed with correct horse battery")
+    text = log.getvalue()
+    assert "Traceback" in text
+    assert "Authorization: [hidden]" in text
+    assert "failed with [hidden]" in text
+    assert "horse" not in text
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        "sk-proj-abc_DEF-0123456789",
+        "sk-ant-api03-abcdefgh",
+        "wai--abcdefgh1234",
+        "gsk-abcdefgh1234",
+        "Bearer eyJhbGciOi.J9abc-def",
+        "AIza" + "x" * 35,
+    ],
+)
+def test_what_looks_like_a_key_is_hidden(secret: str) -> None:
+    assert redact(f"before {secret} after") == "before [hidden] after"
+
+
+def test_named_values_are_hidden() -> None:
+    assert "s3cretvalue" not in redact('{"api_key": "s3cretvalue"} token=s3cretvalue')
+    assert redact("task-1234567890 and a token stream") == "task-1234567890 and a token stream"
+
+
+def test_keys_of_the_environment_are_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SOME_API_KEY", "plain words as a key")
+    root = logging.getLogger()
+    before = (root.level, list(root.handlers))
+    stream = io.StringIO()
+    configure_logging("info", stream=stream)
+    logging.getLogger("other").warning("sent plain words as a key to it")
+    root.setLevel(before[0])
+    root.handlers[:] = before[1]
+    assert "sent [hidden] to it" in stream.getvalue()
+
+
+def test_other_libraries_speak_from_warnings_on(log: io.StringIO) -> None:
+    logging.getLogger("aiohttp.client").info("quiet")
+    logging.getLogger("uvicorn.access").info("GET /health")
+    logging.getLogger("launchpad.core").debug("too fine")
+    assert "quiet" not in log.getvalue()
+    assert "too fine" not in log.getvalue()
+    assert log.getvalue().count("GET /health") == 1
+
+
+def test_an_unknown_level_is_named() -> None:
+    with pytest.raises(ConfigurationError, match=r"LAUNCHPAD_LOG_LEVEL.*'loud'"):
+        configure_logging("loud")
+
+
+def test_the_line_of_a_run(log: io.StringIO) -> None:
+    log_run_end(
+        run_id="run_1",
+        workflow="DemoWorkflow",
+        model="my model\n",
+        status="completed",
+        duration=1.2345,
+        usage=Usage(input_tokens=12, output_tokens=34),
+        finish_reason="stop",
+        metadata={"agent_id": "my-agent"},
+    )
+    assert log.getvalue().split("launchpad.run ", 1)[1] == (
+        'run ended run=run_1 workflow=DemoWorkflow model="my model\\n" status=completed ms=1234 '
+        'tokens_in=12 tokens_out=34 finish=stop metadata={"agent_id":"my-agent"}\n'
+    )
+
+
+def test_unknown_values_are_left_out_and_metadata_is_cut(log: io.StringIO) -> None:
+    log_run_end(
+        run_id="run_1",
+        workflow="DemoWorkflow",
+        model="default",
+        status="failed",
+        duration=0.01,
+        code="upstream_timeout",
+        metadata={"note": "x" * 5000},
+    )
+    line = log.getvalue()
+    assert "tokens" not in line
+    assert "finish=" not in line
+    assert "status=failed ms=10 code=upstream_timeout" in line
+    assert len(line) < 1400
