@@ -100,7 +100,7 @@ def read_chat_request(raw: bytes) -> tuple[ChatRequest, Prompt]:
         raise BadPromptError(str(error)) from error
     if not request.messages:
         raise BadPromptError("'messages' must hold at least one message.", "messages")
-    if not 1 <= (request.n or 1) <= 128:
+    if request.n is not None and not 1 <= request.n <= 128:
         raise BadPromptError("'n' must be between 1 and 128.", "n")
     if request.stream_options is not None and not request.stream:
         raise BadPromptError("'stream_options' is only allowed when streaming.", "stream_options")

@@ -14,7 +14,7 @@ import msgspec
 
 __all__ = ["ReceivedEvent", "SSEParser"]
 
-LINE = re.compile(rb"([^\r\n]*)(\r\n|\n|\r)")
+LINE_END = re.compile(rb"\r\n|\n|\r")
 BOM = b"\xef\xbb\xbf"
 
 
@@ -22,7 +22,8 @@ BOM = b"\xef\xbb\xbf"
 class ReceivedEvent:
     """An event, or a comment that stood between events.
 
-    `received_at` is the `time.monotonic()` at which its last byte was read; `raw` are its bytes.
+    `received_at` is the `time.monotonic()` at which its last byte was read; `raw` are its bytes
+    (those of a comment inside an event are the event's).
     """
 
     data: str
@@ -48,8 +49,8 @@ class SSEParser:
     def __init__(self) -> None:
         self.retry: int | None = None
         self.last_id = ""
-        self._rest = b""
-        self._raw = b""
+        self._line = bytearray()
+        self._raw = bytearray()
         self._data: list[str] = []
         self._event = ""
         self._started = False
@@ -58,28 +59,28 @@ class SSEParser:
     @property
     def pending(self) -> bytes:
         """The bytes of an event that is not complete."""
-        return self._raw + self._rest
+        return bytes(self._raw + self._line)
 
     def feed(self, data: bytes, at: float) -> list[ReceivedEvent]:
         """Take in bytes that were read at the time `at`; give the events and comments done."""
         # A CR that ended the last read has ended its line; a LF that belongs to it is no other.
-        self._rest += data[1:] if self._after_cr and data.startswith(b"\n") else data
+        start = 1 if self._after_cr and data.startswith(b"\n") else 0
         self._after_cr = data.endswith(b"\r") if data else self._after_cr
-        if not self._started and len(self._rest) >= len(BOM):
-            self._rest = self._rest.removeprefix(BOM)
-            self._started = True
         received: list[ReceivedEvent] = []
-        end = 0
-        for match in LINE.finditer(self._rest):
-            end = match.end()
-            self._raw += match.group(0)
-            done = self._line(match.group(1).decode("utf-8", "replace"), at)
+        for match in LINE_END.finditer(data, start):
+            self._line += data[start : match.start()]
+            start = match.end()
+            line, self._line = bytes(self._line), bytearray()
+            self._raw += line + match.group()
+            if not self._started:
+                line, self._started = line.removeprefix(BOM), True
+            done = self._take(line.decode("utf-8", "replace"), at)
             if done is not None:
                 received.append(done)
-        self._rest = self._rest[end:]
+        self._line += data[start:]
         return received
 
-    def _line(self, line: str, at: float) -> ReceivedEvent | None:
+    def _take(self, line: str, at: float) -> ReceivedEvent | None:
         if not line:
             return self._dispatch(at)
         name, _, value = line.partition(":")
@@ -100,13 +101,16 @@ class SSEParser:
         return None
 
     def _comment(self, text: str, at: float) -> ReceivedEvent:
-        raw = b":" + text.encode() + b"\n"
-        if not self._data and not self._event:
-            raw, self._raw = self._raw, b""
+        within = self._data or self._event
+        raw = b"" if within else self._taken()
         return ReceivedEvent("", self.last_id, "", at, raw, text.strip())
 
+    def _taken(self) -> bytes:
+        raw, self._raw = bytes(self._raw), bytearray()
+        return raw
+
     def _dispatch(self, at: float) -> ReceivedEvent | None:
-        raw, self._raw = self._raw, b""
+        raw = self._taken()
         data, self._data = self._data, []
         event, self._event = self._event, ""
         if not data:

@@ -214,7 +214,7 @@ class Raw:
 class Garbage:
     """Bytes that are no event of any dialect: broken JSON, broken UTF-8, stray lines."""
 
-    data: bytes = b'data: {"choices": [{"delta": \n\nevent\xff\xfe\x00data: {not json}\n\n'
+    data: bytes = b'data: {"choices": [{"delta": \n\n\xff\xfe\x00 stray\ndata: {not json}\n\n'
 
 
 @dataclass(frozen=True, slots=True)
