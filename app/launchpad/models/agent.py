@@ -1,0 +1,112 @@
+"""`AgentConfig` to pydantic-ai `Agent`, built once: building one costs milliseconds."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, cast
+
+from launchpad.models.config import AgentConfig
+from launchpad.models.loops import Memo, loop_scope
+from launchpad.models.provider import build_model, model_settings_key, resolve
+from launchpad.settings import Settings, get_settings
+
+if TYPE_CHECKING:
+    from pydantic_ai import Agent
+    from pydantic_ai.models import Model
+
+__all__ = ["build_agent", "structured_output"]
+
+_AGENTS = "agents"
+
+
+def build_agent(
+    config: AgentConfig,
+    *,
+    streaming: bool,
+    name: str | None = None,
+    settings: Settings | None = None,
+    allow_client_form: bool = False,
+) -> Agent[Any, Any]:
+    """The agent for `config`: the same one for equal arguments on one event loop.
+
+    `streaming` wraps its model in `StreamingModel`; `allow_client_form` is that one's.
+    Raises `ConfigurationError`.
+    """
+    settings = settings or get_settings()
+    config = resolve(config, settings)
+
+    def build() -> Agent[Any, Any]:
+        model = build_model(config, settings)
+        return _build(config, model, streaming=streaming, name=name, form=allow_client_form)
+
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return build()
+    memo: Memo[Agent[Any, Any]] = loop_scope().kept.setdefault(_AGENTS, Memo())
+    key = (config, streaming, name, allow_client_form, *model_settings_key(settings))
+    return memo.get(key, build)
+
+
+def _build(
+    config: AgentConfig, model: Model, *, streaming: bool, name: str | None, form: bool
+) -> Agent[Any, Any]:
+    from pydantic_ai import Agent, ModelSettings  # start-up does not need it
+
+    output = structured_output(config, model)
+    if streaming:
+        from launchpad.models.streaming import StreamingModel
+
+        model = StreamingModel(model, allow_client_form=form)
+    return cast(
+        "Agent[Any, Any]",
+        Agent(
+            model,
+            output_type=output,
+            instructions=config.instructions,
+            system_prompt=config.system_prompt,
+            tools=config.tools,
+            deps_type=config.deps_type,
+            model_settings=cast("ModelSettings | None", _plain(config.model_settings)),
+            retries=config.retries,
+            name=config.name or name,
+        ),
+    )
+
+
+def structured_output(config: AgentConfig, model: Model) -> Any:
+    """The agent's output type: native JSON schema where the model has it and nothing else is said.
+
+    pydantic-ai's own default, a tool call, gives compatible servers one late snapshot. Explicit
+    `NativeOutput`, `ToolOutput` and `PromptedOutput`, text, and what is no single type stay as
+    they are.
+    """
+    wanted = config.output_type
+    if wanted is str or not _is_model_type(wanted):
+        return wanted
+    if not _supports_schema(model):
+        return wanted
+    from pydantic_ai import NativeOutput
+
+    return NativeOutput(wanted)
+
+
+def _is_model_type(wanted: Any) -> bool:
+    """A class with fields: a pydantic model, a dataclass, a TypedDict."""
+    return isinstance(wanted, type) and (
+        hasattr(wanted, "model_json_schema")
+        or hasattr(wanted, "__dataclass_fields__")
+        or hasattr(wanted, "__required_keys__")
+    )
+
+
+def _supports_schema(model: Model) -> bool:
+    try:
+        return bool(model.profile.get("supports_json_schema_output", False))
+    except NotImplementedError:
+        # A FallbackModel has no profile of its own.
+        return False
+
+
+def _plain(settings: Any) -> dict[str, Any] | None:
+    return dict(settings) if settings is not None else None

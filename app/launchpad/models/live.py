@@ -1,0 +1,216 @@
+"""What a model says, as typed events, while pydantic-ai's run stays right behind it.
+
+A `LiveStream` reads a model's answer past pydantic-ai, from its first token on: what
+`agent.run_stream` consumed before it gave its result comes first. pydantic-ai gets the same
+answer in fewer pieces when it next looks (`await result.get_output()`).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from launchpad.events import (
+    Delta,
+    FinishReason,
+    JsonDelta,
+    ReasoningDelta,
+    RefusalDelta,
+    TextDelta,
+    ToolCallDelta,
+    Usage,
+)
+from launchpad.models.openai_compatible.chunks import Chunk
+from launchpad.models.openai_compatible.completion import text_of
+from launchpad.models.openai_compatible.stream import ChatStream
+
+_FINISH_REASONS: dict[str, FinishReason] = {
+    "stop": "stop",
+    "length": "length",
+    "tool_calls": "tool_calls",
+    "function_call": "tool_calls",
+    "tool_call": "tool_calls",
+    "content_filter": "content_filter",
+}
+
+
+def finish_reason_of(raw: str | None) -> FinishReason | None:
+    """An upstream's or pydantic-ai's finish reason in OpenAI's terms; an unknown one is a stop."""
+    return _FINISH_REASONS.get(raw, "stop") if raw else None
+
+
+@dataclass(frozen=True, slots=True)
+class Names:
+    """Which tool calls mean what: `output` tools carry the structured output, `client` ones are
+    for the client to run; all others stay hidden. `text` says whether text is an output.
+    """
+
+    output: frozenset[str] = frozenset()
+    client: frozenset[str] = frozenset()
+    text: bool = True
+
+
+class LiveStream(ABC):
+    """One answer of a model, read once. `finish_reason` and `usage` are known at its end."""
+
+    finish_reason: FinishReason | None = None
+    usage: Usage | None = None
+
+    async def events(self, node: str, *, structured: bool) -> AsyncIterator[Delta]:
+        """Yield what the model says as events of `node`, one upstream chunk at a time.
+
+        Text is a `TextDelta`, or a `JsonDelta` when `structured`. Raises `UpstreamError`.
+        """
+        async for batch in self.batches(node, structured=structured):
+            for delta in batch:
+                yield delta
+
+    @abstractmethod
+    def batches(self, node: str, *, structured: bool) -> AsyncIterator[Sequence[Delta]]:
+        """As `events`, with all that one read of the upstream gave at once; never empty."""
+
+
+class ChatLive(LiveStream):
+    """Reads a `ChatStream`."""
+
+    def __init__(self, stream: ChatStream, names: Names) -> None:
+        self._stream = stream
+        self._names = names
+        self._tags = stream.reading.tags
+        self._fields = (stream.reading.thinking_field, "reasoning", "reasoning_content")
+        self._thinking = False
+
+    async def batches(self, node: str, *, structured: bool) -> AsyncIterator[Sequence[Delta]]:
+        """See `LiveStream`."""
+        say = Speech(node, structured=structured, names=self._names)
+        while items := await self._stream.pull():
+            text = ReasoningDelta if self._thinking else say.text_type
+            out: list[Delta] = []
+            for item in items:
+                if isinstance(item, str):
+                    if text is not None:
+                        out.append(text(node, item))
+                else:
+                    self._chunk(item, say, out)
+                    text = ReasoningDelta if self._thinking else say.text_type
+            if out:
+                yield out
+
+    def _chunk(self, chunk: Chunk, say: Speech, out: list[Delta]) -> None:
+        if chunk.get("usage"):
+            self.usage = _usage(chunk["usage"])
+        if not chunk["choices"]:
+            return
+        choice = chunk["choices"][0]
+        if choice.get("finish_reason"):
+            self.finish_reason = finish_reason_of(str(choice["finish_reason"]))
+        delta = choice.get("delta")
+        if not isinstance(delta, dict):
+            return
+        found = cast("dict[str, Any]", delta)
+        if found.get("refusal"):
+            # pydantic-ai, too, takes nothing else from a chunk that refuses.
+            out.append(RefusalDelta(say.node, str(found["refusal"])))
+            return
+        self._reasoning(found, say, out)
+        text = text_of(found.get("content"))
+        if text:
+            self._text(text, say, out)
+        for fragment in found.get("tool_calls") or ():
+            function = fragment.get("function") or {}
+            out += say.tool_call(
+                fragment["index"],
+                function.get("name"),
+                fragment.get("id"),
+                function.get("arguments"),
+            )
+
+    def _reasoning(self, delta: Mapping[str, Any], say: Speech, out: list[Delta]) -> None:
+        for name in self._fields:
+            words = delta.get(name) if name else None
+            if isinstance(words, str) and words:
+                out.append(ReasoningDelta(say.node, words))
+                return
+        for detail in delta.get("reasoning_details") or ():
+            words = detail.get("text") or detail.get("summary")
+            if isinstance(words, str) and words:
+                out.append(ReasoningDelta(say.node, words))
+
+    def _text(self, text: str, say: Speech, out: list[Delta]) -> None:
+        if self._tags is not None and text == self._tags[1 if self._thinking else 0]:
+            self._thinking = not self._thinking
+        elif self._thinking:
+            out.append(ReasoningDelta(say.node, text))
+        else:
+            out += say.text(text)
+
+
+class Speech:
+    """Turns pieces of an answer into events of one node. Keeps the state of its tool calls."""
+
+    def __init__(self, node: str, *, structured: bool, names: Names) -> None:
+        self.node = node
+        self._structured = structured
+        self._names = names
+        self.text_type: Callable[[str, str], Delta] | None = TextDelta
+        if structured and names.output:
+            # The document is in the output tool's arguments; text beside it is chatter.
+            self.text_type = TextDelta if names.text else None
+        elif structured:
+            self.text_type = JsonDelta
+        self._calls: dict[object, _Call] = {}
+        self._shown = 0
+
+    def text(self, text: str) -> list[Delta]:
+        """Text outside any thinking."""
+        return [self.text_type(self.node, text)] if text and self.text_type is not None else []
+
+    def tool_call(
+        self, key: object, name: str | None, call_id: str | None, arguments: str | None
+    ) -> list[Delta]:
+        """A fragment of the tool call `key`; what comes before its name is known waits for it."""
+        call = self._calls.setdefault(key, _Call())
+        call.call_id = call.call_id or call_id
+        call.name += name or ""
+        call.waiting += arguments or ""
+        if call.name in self._names.output:
+            words, call.waiting = call.waiting, ""
+            return [JsonDelta(self.node, words)] if words and self._structured else []
+        if call.name not in self._names.client:
+            return []
+        words, call.waiting = call.waiting, ""
+        if call.index is None:
+            call.index = self._shown
+            self._shown += 1
+            return [ToolCallDelta(self.node, call.index, words, call.call_id, call.name)]
+        return [ToolCallDelta(self.node, call.index, words)] if words else []
+
+
+@dataclass(slots=True)
+class _Call:
+    name: str = ""
+    call_id: str | None = None
+    waiting: str = ""
+    index: int | None = None
+
+
+def _usage(raw: object) -> Usage | None:
+    """OpenAI's `usage` object, as it came."""
+    if not isinstance(raw, dict):
+        return None
+    given = cast("dict[str, Any]", raw)
+
+    def count(*path: str) -> int:
+        value: Any = given
+        for name in path:
+            value = cast("dict[str, Any]", value).get(name) if isinstance(value, dict) else None
+        return value if isinstance(value, int) else 0
+
+    return Usage(
+        input_tokens=count("prompt_tokens"),
+        output_tokens=count("completion_tokens"),
+        cached_input_tokens=count("prompt_tokens_details", "cached_tokens"),
+        reasoning_tokens=count("completion_tokens_details", "reasoning_tokens"),
+    )

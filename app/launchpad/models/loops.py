@@ -1,0 +1,99 @@
+"""What belongs to one event loop and must be closed with it: HTTP sessions, models, agents.
+
+A connection lives on the loop that opened it, so each loop has its own. They close at
+`aclose_clients()` (the server's lifespan) or, without one, when the loop shuts its async
+generators down, which `asyncio.run` and uvicorn do before they close the loop: each scope starts
+one generator on its loop whose `finally` closes the scope.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import suppress
+from typing import Any, Generic, TypeVar
+from weakref import WeakKeyDictionary
+
+Built = TypeVar("Built")
+Closer = Callable[[], Awaitable[object]]
+
+_log = logging.getLogger("launchpad.models")
+_scopes: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopScope] = WeakKeyDictionary()
+
+
+class LoopScope:
+    """A loop's own things: `kept` by name, and how to close what needs closing."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, Any] = {}
+        self._closers: list[Closer] = []
+        self._guard = self._close_at_end()
+        # Runs it to its yield. The first step of a generator is what registers it with the loop.
+        with suppress(StopIteration):
+            self._guard.__anext__().send(None)
+
+    def at_close(self, closer: Closer) -> None:
+        """Call `closer` when this loop's things are closed; the last one first."""
+        self._closers.append(closer)
+
+    async def aclose(self) -> None:
+        """Close everything. A closer that fails is logged and does not keep the others open."""
+        await self._guard.aclose()
+
+    async def _close_at_end(self) -> AsyncGenerator[None]:
+        try:
+            yield
+        finally:
+            self.kept.clear()
+            while self._closers:
+                try:
+                    await self._closers.pop()()
+                except Exception:
+                    _log.exception("A model client did not close.")
+
+
+def loop_scope() -> LoopScope:
+    """The running loop's scope, made on first use. Raises `RuntimeError` outside a loop."""
+    loop = asyncio.get_running_loop()
+    scope = _scopes.get(loop)
+    if scope is None:
+        scope = _scopes[loop] = LoopScope()
+    return scope
+
+
+async def aclose_clients() -> None:
+    """Close the running loop's model clients. Models used after this open new ones."""
+    scope = _scopes.pop(asyncio.get_running_loop(), None)
+    if scope is not None:
+        await scope.aclose()
+
+
+class Memo(Generic[Built]):
+    """The latest things built, by a key that is compared where it cannot be hashed."""
+
+    def __init__(self, size: int = 256) -> None:
+        self._size = size
+        self._by_hash: dict[object, Built] = {}
+        self._others: list[tuple[object, Built]] = []
+
+    def get(self, key: object, build: Callable[[], Built]) -> Built:
+        """What was built for an equal key, or `build()`."""
+        try:
+            found = self._by_hash.get(key)
+        except TypeError:
+            return self._get_unhashable(key, build)
+        if found is None:
+            found = self._by_hash[key] = build()
+            if len(self._by_hash) > self._size:
+                del self._by_hash[next(iter(self._by_hash))]
+        return found
+
+    def _get_unhashable(self, key: object, build: Callable[[], Built]) -> Built:
+        for known, found in self._others:
+            if known == key:
+                return found
+        found = build()
+        self._others.append((key, found))
+        del self._others[: -self._size]
+        return found

@@ -1,0 +1,223 @@
+"""Chat completion chunks: event data in, texts and whole chunks out. Sync, pure.
+
+A chunk that only carries text of the first choice comes out as that text; everything else comes
+out as the decoded object, so that nothing is lost. Three ways lead there, each a fallback of the
+one before and with the same result:
+
+1. The bytes around the text are the same as in an earlier chunk: only the text is decoded, for a
+   whole block of events at once.
+2. The chunk has the plain shape: a typed decode.
+3. Anything else: a full decode.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any, Literal, TypeAlias, cast
+
+import msgspec
+
+from launchpad.models.openai_compatible.sse import events_of
+from launchpad.models.openai_compatible.tool_calls import ToolCallIndices
+
+Chunk: TypeAlias = dict[str, Any]
+Item: TypeAlias = str | Chunk
+"""A plain text delta, or a whole chunk as it came."""
+
+DONE = b"[DONE]"
+_CONTENT = re.compile(rb'"content":\s*("(?:[^"\\]|\\.)*")', re.DOTALL)
+_LEARNING_TRIES = 16
+
+
+_Nothing = Literal["", None]
+_NoneOf = Annotated[list[Any], msgspec.Meta(max_length=0)] | None
+
+
+class _PlainDelta(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    content: str
+    role: str | None = None
+    refusal: _Nothing = None
+    tool_calls: _NoneOf = None
+    function_call: None = None
+    reasoning: _Nothing = None
+    reasoning_content: _Nothing = None
+    reasoning_details: _NoneOf = None
+    annotations: _NoneOf = None
+    audio: None = None
+
+
+class _PlainChoice(msgspec.Struct, gc=False):
+    delta: _PlainDelta
+    index: int = 0
+    finish_reason: None = None
+    logprobs: None = None
+
+
+class _PlainChunk(msgspec.Struct, gc=False):
+    choices: tuple[_PlainChoice]
+    id: str | None = None
+    model: str | None = None
+    service_tier: str | None = None
+    usage: None = None
+    error: None = None
+    moderation: None = None
+
+
+_plain = msgspec.json.Decoder(_PlainChunk)
+_anything = msgspec.json.Decoder()
+_texts = msgspec.json.Decoder(list[str])
+_text = msgspec.json.Decoder(str)
+
+
+class GarbageError(ValueError):
+    """An event's data is not a JSON object."""
+
+
+class UpstreamSaidError(ValueError):
+    """The upstream put an error object into the stream. `error` is what it said."""
+
+    def __init__(self, error: object) -> None:
+        super().__init__("the upstream reported an error")
+        self.error = error
+
+
+class ChunkDecoder:
+    """Decodes blocks of events; keeps what one stream has shown of its pattern.
+
+    `separate` are texts that must come out as whole chunks because they mean something as a chunk
+    (`<think>`); with `hold_leading_space`, text of white space only does too until other text came.
+    `finished` says that a finish reason came, `done` that `[DONE]` came; what follows it is ignored.
+    """
+
+    def __init__(self, *, separate: Iterable[str] = (), hold_leading_space: bool = False) -> None:
+        self.finished = False
+        self.done = False
+        self._separate = frozenset(separate)
+        self._hold_space = hold_leading_space
+        self._head: tuple[str | None, str | None, str | None] | None = None
+        self._before = b""
+        self._after = b""
+        self._between = b""
+        self._tries = _LEARNING_TRIES
+        self._indices = ToolCallIndices()
+
+    def decode(self, block: bytes, into: list[Item]) -> None:
+        """Append the items of a block of whole events to `into`.
+
+        Raises `GarbageError` or `UpstreamSaidError`; what came before it is in `into` by then.
+        """
+        if self.done:
+            return
+        if self._before and block.startswith(self._before) and block.endswith(self._after):
+            literals = block[len(self._before) : -len(self._after)].split(self._between)
+            texts = _decode_texts(literals)
+            if texts is not None and self._all_plain(texts):
+                into.extend(texts)
+                return
+        for data in events_of(block):
+            if data == DONE:
+                self.done = True
+                return
+            self._decode_one(data, into)
+
+    def _all_plain(self, texts: Sequence[str]) -> bool:
+        if not self._separate.isdisjoint(texts):
+            return False
+        if self._hold_space and texts[0].isspace():
+            return False
+        self._hold_space = False
+        return all(texts)
+
+    def _decode_one(self, data: bytes, into: list[Item]) -> None:
+        try:
+            chunk = _plain.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            self._decode_whole(data, into)
+            return
+        choice = chunk.choices[0]
+        text = choice.delta.content
+        head = (chunk.id, chunk.model, chunk.service_tier)
+        if head != self._head or choice.index != 0:
+            # The first chunk, and any that names another model, is seen whole by pydantic-ai.
+            self._head = head
+            self._decode_whole(data, into)
+        elif not text:
+            return
+        elif text in self._separate or (self._hold_space and text.isspace()):
+            self._decode_whole(data, into)
+        else:
+            into.append(text)
+            self._hold_space = False
+        if choice.index == 0 and text:
+            self._learn(data, text)
+
+    def _learn(self, data: bytes, text: str) -> None:
+        if self._tries == 0:
+            return
+        if data.startswith(self._before[6:]) and data.endswith(self._after[:-2]) and self._before:
+            return
+        # A stream whose chunks differ around the text (a random padding field) is not worth it.
+        self._tries -= 1
+        found = _CONTENT.search(data)
+        if found is None or data.count(b'"content"') != 1 or b"\n" in data:
+            return
+        if _text.decode(found[1]) != text:
+            return
+        self._before = b"data: " + data[: found.start(1)]
+        self._after = data[found.end(1) :] + b"\n\n"
+        self._between = self._after + self._before
+
+    def _decode_whole(self, data: bytes, into: list[Item]) -> None:
+        chunk = _decode_object(data)
+        if chunk.get("error"):
+            raise UpstreamSaidError(chunk["error"])
+        _keep_first_choice(chunk)
+        for choice in chunk.get("choices") or ():
+            if choice.get("finish_reason"):
+                self.finished = True
+            delta = choice.get("delta")
+            if isinstance(delta, dict):
+                self._note_delta(cast("dict[str, Any]", delta))
+        into.append(chunk)
+
+    def _note_delta(self, delta: dict[str, Any]) -> None:
+        if delta.get("tool_calls"):
+            delta["tool_calls"] = self._indices.settle(delta["tool_calls"])
+
+
+def _decode_texts(literals: list[bytes]) -> list[str] | None:
+    """JSON string literals to texts; None unless each one is exactly one string."""
+    try:
+        texts = _texts.decode(b"[" + b",".join(literals) + b"]")
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return texts if len(texts) == len(literals) else None
+
+
+def _decode_object(data: bytes) -> Chunk:
+    try:
+        value = _anything.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        try:
+            # The standard library takes what msgspec refuses: half surrogate pairs, NaN.
+            value = json.loads(data)
+        except ValueError as error:
+            raise GarbageError("an event is not JSON") from error
+    if not isinstance(value, dict):
+        raise GarbageError("an event is not a JSON object")
+    return cast("Chunk", value)
+
+
+def _keep_first_choice(chunk: Chunk) -> None:
+    """Leave only the choice with index 0: pydantic-ai reads whatever choice comes first."""
+    choices = chunk.get("choices")
+    if not isinstance(choices, list):
+        chunk["choices"] = []
+        return
+    chunk["choices"] = [
+        choice
+        for choice in cast("list[Any]", choices)
+        if isinstance(choice, dict) and not cast("dict[str, Any]", choice).get("index")
+    ]

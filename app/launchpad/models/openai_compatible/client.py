@@ -1,0 +1,187 @@
+"""The OpenAI SDK's client with its network part replaced by ours.
+
+pydantic-ai maps messages, tools and settings to a payload and gives it to the SDK; the SDK gives
+it to `post`, its documented door for requests of one's own. Overriding that one public method
+keeps the whole mapping, and what comes back is read by `ChatStream`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Any, Self, cast
+
+import httpx2
+import openai
+
+from launchpad.errors import UpstreamError, UpstreamTimeoutError
+from launchpad.models.openai_compatible.completion import CompletionBuilder
+from launchpad.models.openai_compatible.request import Endpoint, StatusError, open_stream
+from launchpad.models.openai_compatible.stream import ChatStream, Reading
+from launchpad.models.openai_compatible.watchdog import Patience
+
+Locate = Callable[[], Awaitable[Endpoint]]
+"""Finds where the upstream is; may take long the first time (the local model starts then)."""
+
+
+@dataclass(slots=True)
+class Opened:
+    """The latest stream that was opened while a caller was listening for it."""
+
+    stream: ChatStream | None = None
+
+
+_listening: ContextVar[Opened | None] = ContextVar("launchpad_opened_stream", default=None)
+
+
+@contextmanager
+def opened_streams() -> Generator[Opened]:
+    """Within it, requests through a `StreamingOpenAI` leave their stream in the yielded object."""
+    opened = Opened()
+    token = _listening.set(opened)
+    try:
+        yield opened
+    finally:
+        _listening.reset(token)
+
+
+class StreamingOpenAI(openai.AsyncOpenAI):
+    """`AsyncOpenAI` whose chat completions are read by `ChatStream`; other endpoints are the SDK's.
+
+    A request without `stream` is streamed too and put together: a server notices a disconnect
+    then. There are no retries here; `locate` is asked again once when the connection is refused.
+    """
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        api_key: str,
+        patience: Patience,
+        reading: Reading,
+        locate: Locate | None = None,
+    ) -> None:
+        super().__init__(api_key=api_key, base_url=base_url, max_retries=0)
+        self._patience = patience
+        self._reading = reading
+        self._locate = locate
+        self._endpoint: Endpoint | None = None
+
+    def copy(self, **_: Any) -> Self:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+        """Itself: pydantic-ai copies a client to set `max_retries`, which is not used here."""
+        return self
+
+    with_options = copy  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+
+    async def post(  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, path: str, *, body: Any = None, stream: bool = False, **rest: Any
+    ) -> Any:
+        """Send a request of the SDK. Chat completions come back as `ChatStream` or `ChatCompletion`."""
+        if path != "/chat/completions":
+            return await super().post(path, body=body, stream=stream, **rest)
+        options = cast("Mapping[str, Any]", rest.get("options") or {})
+        payload = {**body, **(options.get("extra_json") or {}), "stream": True}
+        payload.setdefault("stream_options", {"include_usage": True})
+        opened = await self._open(payload, options)
+        if stream:
+            listener = _listening.get()
+            if listener is not None:
+                listener.stream = opened
+            return opened
+        async with opened:
+            builder = CompletionBuilder()
+            try:
+                while items := await opened.pull():
+                    builder.add(items)
+            except UpstreamError as error:
+                raise self._as_sdk_error(error) from error
+        return builder.build()
+
+    async def _open(self, payload: dict[str, Any], options: Mapping[str, Any]) -> ChatStream:
+        patience = _patience(options.get("timeout"), self._patience)
+        known = self._endpoint
+        endpoint = known or await self._find_endpoint()
+        try:
+            try:
+                return await self._send(endpoint, payload, options, patience)
+            except ConnectionRefusedError:
+                if self._locate is None or known is None:
+                    raise
+                # What answered before is gone: the local model may have been started anew.
+                self._endpoint = None
+                endpoint = await self._find_endpoint()
+                return await self._send(endpoint, payload, options, patience)
+        except ConnectionRefusedError as error:
+            refused = UpstreamError("The model provider could not be reached.")
+            raise self._as_sdk_error(refused) from chained(refused, error)
+        except StatusError as error:
+            raise _status_error(error, endpoint.url) from error
+        except UpstreamError as error:
+            raise self._as_sdk_error(error) from error
+
+    async def _send(
+        self,
+        endpoint: Endpoint,
+        payload: dict[str, Any],
+        options: Mapping[str, Any],
+        patience: Patience,
+    ) -> ChatStream:
+        headers = {**endpoint.headers, **_given(options.get("headers"))}
+        return await open_stream(
+            endpoint, payload, headers, patience, self._reading, self._as_sdk_error
+        )
+
+    async def _find_endpoint(self) -> Endpoint:
+        if self._locate is not None:
+            self._endpoint = await self._locate()
+        else:
+            # `default_headers` holds what identifies the organisation, and the SDK's own statistics.
+            named = {
+                name: value
+                for name, value in _given(self.default_headers).items()
+                if not name.lower().startswith("x-stainless")
+            }
+            url = str(self.base_url).rstrip("/") + "/chat/completions"
+            self._endpoint = Endpoint(url, {**named, "Authorization": f"Bearer {self.api_key}"})
+        return self._endpoint
+
+    def _as_sdk_error(self, error: UpstreamError) -> Exception:
+        """The SDK's exception for one of ours; pydantic-ai turns it into a `ModelAPIError`."""
+        request = httpx2.Request("POST", "https://upstream/")
+        if isinstance(error, UpstreamTimeoutError):
+            return openai.APITimeoutError(request)
+        if error.code == "upstream_error" and error.__cause__ is None:
+            return openai.APIError(str(error), request, body=None)
+        return openai.APIConnectionError(message=str(error), request=request)
+
+
+def chained(error: UpstreamError, cause: BaseException) -> UpstreamError:
+    """`error` with its cause set, for `raise … from`."""
+    error.__cause__ = cause
+    return error
+
+
+def _status_error(error: StatusError, url: str) -> openai.APIStatusError:
+    """As the SDK would have raised it, so that pydantic-ai reads codes, headers, content filters."""
+    request = httpx2.Request("POST", url)
+    response = httpx2.Response(error.status, headers=dict(error.headers), request=request)
+    body = error.body
+    inner = cast("dict[str, Any]", body).get("error", body) if isinstance(body, dict) else body
+    return openai.APIStatusError(f"HTTP status {error.status}", response=response, body=inner)
+
+
+def _given(headers: Mapping[str, Any] | None) -> dict[str, str]:
+    """Headers without the SDK's markers for "leave this one out"."""
+    return {name: value for name, value in (headers or {}).items() if isinstance(value, str)}
+
+
+def _patience(timeout: object, default: Patience) -> Patience:
+    """The request's own timeout (`ModelSettings.timeout`) in place of the settings'."""
+    if isinstance(timeout, httpx2.Timeout):
+        read = timeout.read or default.first_token
+        return Patience(timeout.connect or default.connect, read, timeout.read or default.stall)
+    if isinstance(timeout, int | float):
+        return Patience(min(timeout, default.connect), timeout, timeout)
+    return default

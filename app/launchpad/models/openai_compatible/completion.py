@@ -1,0 +1,125 @@
+"""A streamed answer and a whole one, each as the other: `chat.completion` from chunks and back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, cast
+
+import msgspec
+from openai.types.chat import ChatCompletion
+
+from launchpad.models.openai_compatible.chunks import Chunk, Item
+
+_HEAD = ("id", "created", "model", "service_tier", "system_fingerprint", "moderation", "usage")
+_JOINED = ("content", "refusal", "reasoning", "reasoning_content")
+
+
+class CompletionBuilder:
+    """Collects a stream's items into the body that a request without `stream` would have got."""
+
+    def __init__(self) -> None:
+        self._head: dict[str, Any] = {}
+        self._texts: dict[str, list[str]] = {}
+        self._message: dict[str, Any] = {"role": "assistant"}
+        self._calls: dict[int, dict[str, Any]] = {}
+        self._logprobs: list[Any] = []
+        self._finish_reason: str | None = None
+
+    def add(self, items: Sequence[Item]) -> None:
+        """Take the next items."""
+        for item in items:
+            if isinstance(item, str):
+                self._texts.setdefault("content", []).append(item)
+            else:
+                self._add_chunk(item)
+
+    def build(self) -> ChatCompletion:
+        """The completion, as the SDK would have constructed it: not validated."""
+        message = self._message
+        for name, pieces in self._texts.items():
+            message[name] = "".join(pieces)
+        message.setdefault("content", None)
+        if self._calls:
+            message["tool_calls"] = [self._calls[index] for index in sorted(self._calls)]
+        choice: dict[str, Any] = {
+            "index": 0,
+            "message": message,
+            "finish_reason": self._finish_reason,
+            "logprobs": {"content": self._logprobs} if self._logprobs else None,
+        }
+        body = {**self._head, "object": "chat.completion", "choices": [choice]}
+        return ChatCompletion.construct(**body)
+
+    def _add_chunk(self, chunk: Chunk) -> None:
+        for name in _HEAD:
+            value = chunk.get(name)
+            if value is not None and not (name == "created" and name in self._head):
+                self._head[name] = value
+        for choice in chunk["choices"]:
+            if choice.get("finish_reason"):
+                self._finish_reason = choice["finish_reason"]
+            logprobs = choice.get("logprobs")
+            if isinstance(logprobs, dict):
+                self._logprobs += cast("dict[str, Any]", logprobs).get("content") or []
+            delta = choice.get("delta")
+            if isinstance(delta, dict):
+                self._add_delta(cast("dict[str, Any]", delta))
+
+    def _add_delta(self, delta: dict[str, Any]) -> None:
+        for name, value in delta.items():
+            if name == "tool_calls":
+                for fragment in value or ():
+                    self._add_call(fragment)
+            elif isinstance(value, str) and (name in _JOINED or name in self._texts):
+                self._texts.setdefault(name, []).append(value)
+            elif name == "content" and isinstance(value, list):
+                self._texts.setdefault(name, []).append(text_of(value))
+            elif isinstance(value, list):
+                self._message.setdefault(name, []).extend(value)
+            elif name != "role" and value is not None:
+                self._message[name] = value
+
+    def _add_call(self, fragment: dict[str, Any]) -> None:
+        call = self._calls.setdefault(
+            fragment["index"],
+            {"id": None, "type": "function", "function": {"name": "", "arguments": ""}},
+        )
+        call["id"] = call["id"] or fragment.get("id")
+        if fragment.get("extra_content"):
+            call["extra_content"] = fragment["extra_content"]
+        function = fragment.get("function") or {}
+        call["function"]["name"] += function.get("name") or ""
+        call["function"]["arguments"] += function.get("arguments") or ""
+
+
+def text_of(content: object) -> str:
+    """The text of a delta's `content`: a string, or a list of parts of which the text ones count."""
+    if isinstance(content, str):
+        return content
+    if not isinstance(content, list):
+        return ""
+    pieces: list[str] = []
+    for part in cast("list[Any]", content):
+        if isinstance(part, str):
+            pieces.append(part)
+        elif isinstance(part, dict):
+            found = cast("dict[str, Any]", part)
+            if found.get("type") == "text" and isinstance(found.get("text"), str):
+                pieces.append(found["text"])
+    return "".join(pieces)
+
+
+def as_stream(completion: dict[str, Any]) -> bytes:
+    """The event stream for the body of a server that answers whole although asked to stream."""
+    choices = [
+        {
+            "index": choice.get("index", 0),
+            "delta": choice.get("message") or {},
+            "finish_reason": choice.get("finish_reason"),
+            "logprobs": choice.get("logprobs"),
+        }
+        for choice in completion.get("choices") or ()
+        if isinstance(choice, dict)
+    ]
+    chunk = {**completion, "object": "chat.completion.chunk", "choices": choices}
+    return b"data: " + msgspec.json.encode(chunk) + b"\n\ndata: [DONE]\n\n"

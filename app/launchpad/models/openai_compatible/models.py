@@ -1,0 +1,119 @@
+"""The pydantic-ai models whose upstream is read by `StreamingOpenAI`."""
+
+from __future__ import annotations
+
+import asyncio
+from os import environ
+from typing import TYPE_CHECKING, Any, cast
+
+from pydantic_ai import ModelSettings
+from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.profiles import ModelProfile
+from pydantic_ai.providers.openai import OpenAIProvider
+
+from launchpad.models.config import AgentConfig, ModelProvider
+from launchpad.models.openai_compatible.client import Locate, StreamingOpenAI
+from launchpad.models.openai_compatible.request import Endpoint
+from launchpad.models.openai_compatible.stream import Reading
+from launchpad.models.openai_compatible.watchdog import Patience
+from launchpad.settings import Settings
+
+if TYPE_CHECKING:
+    from pydantic_ai.models import Model
+
+_NO_KEY = "not-needed"
+_LOCAL_NAME = "local"
+_LOCAL_PROFILE = ModelProfile(
+    supports_json_schema_output=True,
+    supports_json_object_output=True,
+    default_structured_output_mode="native",
+    supports_tools=False,
+)
+
+
+def build(config: AgentConfig, settings: Settings) -> Model:
+    """The model for a config of OPENAI, OPENAI_COMPATIBLE, OLLAMA, OPENROUTER or LOCAL."""
+    if config.model_provider is ModelProvider.OLLAMA:
+        return _ollama(config, settings)
+    if config.model_provider is ModelProvider.OPENROUTER:
+        return _openrouter(config, settings)
+    if config.model_provider is ModelProvider.LOCAL:
+        return _local(config, settings)
+    base_url = config.base_url
+    api_key = config.api_key
+    if config.model_provider is ModelProvider.OPENAI:
+        base_url = base_url or environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
+        api_key = api_key or environ.get("OPENAI_API_KEY")
+    name = cast("str", config.model_name)
+    provider = OpenAIProvider(
+        openai_client=_client(
+            cast("str", base_url), api_key, settings, OpenAIProvider.model_profile(name)
+        )
+    )
+    return OpenAIChatModel(name, provider=provider)
+
+
+def _ollama(config: AgentConfig, settings: Settings) -> Model:
+    from pydantic_ai.models.ollama import OllamaModel
+    from pydantic_ai.providers.ollama import OllamaProvider
+
+    base_url = config.base_url or environ.get("OLLAMA_BASE_URL") or "http://localhost:11434/v1"
+    api_key = config.api_key or environ.get("OLLAMA_API_KEY")
+    name = cast("str", config.model_name)
+    client = _client(base_url, api_key, settings, OllamaProvider.model_profile(name))
+    return OllamaModel(name, provider=OllamaProvider(openai_client=client))
+
+
+def _openrouter(config: AgentConfig, settings: Settings) -> Model:
+    from pydantic_ai.models.openrouter import OpenRouterModel
+    from pydantic_ai.providers.openrouter import OpenRouterProvider
+
+    base_url = config.base_url or "https://openrouter.ai/api/v1"
+    api_key = config.api_key or environ.get("OPENROUTER_API_KEY")
+    name = cast("str", config.model_name)
+    client = _client(base_url, api_key, settings, OpenRouterProvider.model_profile(name))
+    return OpenRouterModel(name, provider=OpenRouterProvider(openai_client=client))
+
+
+def _local(config: AgentConfig, settings: Settings) -> Model:
+    """The model inside this machine. It starts with the first request, not here."""
+    from launchpad.models import local
+
+    async def locate() -> Endpoint:
+        found = await asyncio.to_thread(local.endpoint, settings)
+        url = found.base_url.rstrip("/") + "/chat/completions"
+        return Endpoint(url, {"Authorization": f"Bearer {found.api_key}"})
+
+    client = _client("http://127.0.0.1/v1", None, settings, _LOCAL_PROFILE, locate)
+    return OpenAIChatModel(
+        config.model_name or _LOCAL_NAME,
+        provider=OpenAIProvider(openai_client=client),
+        profile=_LOCAL_PROFILE,
+        # Always set: llama.cpp would generate until its context is full.
+        settings=ModelSettings(max_tokens=settings.local_max_tokens),
+    )
+
+
+def _client(
+    base_url: str,
+    api_key: str | None,
+    settings: Settings,
+    profile: Any,
+    locate: Locate | None = None,
+) -> StreamingOpenAI:
+    known: ModelProfile = profile or {}
+    return StreamingOpenAI(
+        base_url=base_url,
+        api_key=api_key or _NO_KEY,
+        patience=Patience(
+            connect=settings.connect_timeout,
+            first_token=settings.first_token_timeout,
+            stall=settings.stall_timeout,
+        ),
+        reading=Reading(
+            tags=known.get("thinking_tags", ("<think>", "</think>")),
+            thinking_field=cast("Any", known).get("openai_chat_thinking_field"),
+            hold_leading_space=known.get("ignore_streamed_leading_whitespace", False),
+        ),
+        locate=locate,
+    )

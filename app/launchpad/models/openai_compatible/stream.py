@@ -1,0 +1,271 @@
+"""One upstream answer: its socket, its timeouts, its two readers.
+
+`ChatStream` is what pydantic-ai holds in place of the SDK's stream, and what `LiveStream` reads
+past it. There is one decoded log; each reader has its own place in it. pydantic-ai gets runs of
+text as one chunk, so its cost does not grow with the number of tokens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+from openai.types.chat import ChatCompletionChunk
+
+from launchpad.errors import UpstreamError, UpstreamTimeoutError
+from launchpad.models.loops import loop_scope
+from launchpad.models.openai_compatible.chunks import (
+    Chunk,
+    ChunkDecoder,
+    GarbageError,
+    Item,
+    UpstreamSaidError,
+)
+from launchpad.models.openai_compatible.sse import EventSplitter, EventTooLargeError
+from launchpad.models.openai_compatible.watchdog import Watchdog
+from launchpad.models.upstream_errors import in_stream_error
+
+_LINGER = 2.0
+"""After `[DONE]`, how long the rest of the HTTP body may take before the connection is given up."""
+
+_OF_ONE_CHUNK = frozenset({"choices", "usage", "moderation", "error"})
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """How a model's stream is to be read, from its profile.
+
+    `tags` open and close thinking inside text, each as a chunk of its own; `thinking_field` is the
+    provider's name for reasoning beside OpenAI-compatible servers' usual two; with
+    `hold_leading_space`, white space before the first text is dropped.
+    """
+
+    tags: tuple[str, str] | None = None
+    thinking_field: str | None = None
+    hold_leading_space: bool = False
+
+
+AsSdkError = Callable[[UpstreamError], Exception]
+
+
+class ChatStream:
+    """An open streaming answer. Async iterator of chunks for pydantic-ai; `pull` for the live reader.
+
+    Errors are `UpstreamError`s; the iterator raises what `as_sdk_error` makes of them, because
+    pydantic-ai (its `FallbackModel`, its instrumentation) knows the SDK's. Closing is immediate
+    and needs no await: the socket is gone when `close_now` returns.
+    """
+
+    def __init__(
+        self,
+        response: aiohttp.ClientResponse,
+        reading: Reading,
+        watchdog: Watchdog,
+        as_sdk_error: AsSdkError,
+    ) -> None:
+        self._response = response
+        self._splitter = EventSplitter()
+        self.reading = reading
+        self._decoder = ChunkDecoder(
+            separate=reading.tags or (), hold_leading_space=reading.hold_leading_space
+        )
+        self._watchdog = watchdog
+        self._as_sdk_error = as_sdk_error
+        self._pending: list[Item] = []
+        self._live: list[Item] = []
+        self._last_whole: Chunk = {}
+        self._ended = False
+        self._closed = False
+        self._error: UpstreamError | None = None
+        watchdog.on_timeout(response.close)
+
+    # For LiveStream
+
+    async def pull(self) -> list[Item]:
+        """The items that came since the last call, at least one; empty at the end.
+
+        Raises `UpstreamError` once everything before it has been returned.
+        """
+        while not self._live and not self._ended:
+            await self._read()
+        items, self._live = self._live, []
+        if not items and self._error is not None:
+            raise self._error
+        return items
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was closed, or ended in an error: nothing more can be read."""
+        return self._closed or self._error is not None
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes that were read elsewhere, as if they had come from the socket."""
+        self._decode(data)
+
+    # For pydantic-ai, in place of `openai.AsyncStream`
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> ChatCompletionChunk:
+        while not self._pending:
+            if self._ended:
+                if self._error is not None:
+                    raise self._as_sdk_error(self._error) from self._error
+                raise StopAsyncIteration
+            await self._read()
+        return self._next_chunk()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close_now()
+
+    async def close(self) -> None:
+        """The SDK's name for closing."""
+        self.close_now()
+
+    def close_now(self) -> None:
+        """Give the connection back when the answer is complete; otherwise cut it."""
+        if self._closed:
+            return
+        self._closed = True
+        self._watchdog.stop()
+        if self._ended and self._error is None and not self._response.closed:
+            _let_end(self._response)
+        else:
+            self._ended = True
+            self._response.close()
+
+    # Reading
+
+    async def _read(self) -> None:
+        """Read the socket once and decode what it gave."""
+        self._watchdog.waiting()
+        try:
+            data = await self._response.content.readany()
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            self._end(error)
+            return
+        finally:
+            self._watchdog.idle()
+        self._decode(data)
+
+    def _decode(self, data: bytes) -> None:
+        items: list[Item] = []
+        try:
+            if data:
+                block = self._splitter.feed(data)
+            else:
+                block = self._last_event()
+            if block:
+                self._decoder.decode(block, items)
+        except (GarbageError, EventTooLargeError) as error:
+            self._fail(
+                UpstreamError("The model provider sent something that is not a chat stream."), error
+            )
+        except UpstreamSaidError as error:
+            self._fail(in_stream_error(error.error), error)
+        if items:
+            if any(isinstance(item, str) or _carries(item) for item in items):
+                self._watchdog.progress()
+            self._pending += items
+            self._live += items
+        if self._decoder.done or not data:
+            self._end(None)
+
+    def _last_event(self) -> bytes:
+        """`[DONE]` needs no blank line after it; any other unclosed event does not count."""
+        rest = self._splitter.rest().strip()
+        return b"data: [DONE]\n\n" if rest in {b"data: [DONE]", b"data:[DONE]"} else b""
+
+    def _end(self, cause: Exception | None) -> None:
+        """The body is over. Without a finish reason or `[DONE]` it is not a complete answer."""
+        if self._ended:
+            return
+        if self._watchdog.fired is not None:
+            self._fail(UpstreamTimeoutError(self._watchdog.fired), cause)
+        elif not (self._decoder.finished or self._decoder.done):
+            self._fail(
+                UpstreamError("The model provider's answer ended early.", code="upstream_cut"),
+                cause,
+            )
+        self._ended = True
+        self._watchdog.stop()
+
+    def _fail(self, error: UpstreamError, cause: Exception | None) -> None:
+        if self._error is None:
+            error.__cause__ = cause
+            self._error = error
+        self._ended = True
+        self._watchdog.stop()
+        self._response.close()
+
+    # Chunks for pydantic-ai
+
+    def _next_chunk(self) -> ChatCompletionChunk:
+        pending = self._pending
+        first = pending[0]
+        if not isinstance(first, str):
+            del pending[0]
+            self._last_whole = first
+            return ChatCompletionChunk.construct(**first)
+        count = 1
+        while count < len(pending) and isinstance(pending[count], str):
+            count += 1
+        text = "".join(pending[:count])  # type: ignore[arg-type]  # only texts up to `count`
+        del pending[:count]
+        return ChatCompletionChunk.construct(**_with_text(self._last_whole, text))
+
+
+def _with_text(whole: Chunk, text: str) -> Chunk:
+    """A chunk like `whole` whose delta is `text` alone."""
+    choice = whole["choices"][0] if whole.get("choices") else {}
+    like = {name: value for name, value in whole.items() if name not in _OF_ONE_CHUNK}
+    delta = {"content": text}
+    like["choices"] = [
+        {**choice, "index": 0, "delta": delta, "finish_reason": None, "logprobs": None}
+    ]
+    return like
+
+
+def _carries(chunk: Chunk) -> bool:
+    """Whether a chunk moves the answer on: anything but a role or an empty text."""
+    if not chunk["choices"]:
+        return bool(chunk.get("usage"))
+    choice = chunk["choices"][0]
+    delta = choice.get("delta") or {}
+    return bool(choice.get("finish_reason")) or any(
+        value for name, value in delta.items() if name != "role"
+    )
+
+
+def _let_end(response: aiohttp.ClientResponse) -> None:
+    """Let the body's last bytes arrive, which returns the connection to the pool by itself."""
+    if response.content.is_eof():
+        response.release()
+        return
+    lingering: set[aiohttp.ClientResponse] = loop_scope().kept.setdefault("lingering", set())
+    lingering.add(response)
+
+    def give_up() -> None:
+        lingering.discard(response)
+        if not response.closed:
+            response.close()
+
+    def ended() -> None:
+        timer.cancel()
+        lingering.discard(response)
+
+    timer = asyncio.get_running_loop().call_later(_LINGER, give_up)
+    response.content.on_eof(ended)

@@ -1,0 +1,287 @@
+"""`AgentConfig` to pydantic-ai model, for every `ModelProvider`.
+
+A model and its HTTP clients are built once for an event loop and a config. What a provider needs
+(an optional package, environment variables) is in one table, which `check_config` reads without
+building anything.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from os import environ
+from typing import TYPE_CHECKING, Any, cast
+
+from launchpad.errors import ConfigurationError
+from launchpad.models.config import AgentConfig, ModelProvider
+from launchpad.models.loops import Memo, loop_scope
+from launchpad.settings import Settings, get_settings
+
+if TYPE_CHECKING:
+    from pydantic_ai.models import Model
+
+__all__ = ["build_model", "check_config", "parse_model_name", "resolve"]
+
+_MODELS = "models"
+P = ModelProvider
+
+
+@dataclass(frozen=True, slots=True)
+class _Needs:
+    """What a provider needs. `keys`: any one of these variables, unless the config has a key.
+
+    `url`: the variable of its address, where it has one; `url_needed` when there is no default.
+    """
+
+    package: str | None = None
+    extra: str | None = None
+    keys: tuple[str, ...] = ()
+    url: str | None = None
+    url_needed: bool = False
+    keyless_with_url: bool = False
+
+
+_NEEDS: Mapping[ModelProvider, _Needs] = {
+    P.OPENAI: _Needs(keys=("OPENAI_API_KEY",), url="OPENAI_BASE_URL", keyless_with_url=True),
+    P.OPENAI_RESPONSES: _Needs(
+        keys=("OPENAI_API_KEY",), url="OPENAI_BASE_URL", keyless_with_url=True
+    ),
+    P.OPENAI_COMPATIBLE: _Needs(url_needed=True),
+    P.AZURE_OPENAI: _Needs(
+        keys=("AZURE_OPENAI_API_KEY",), url="AZURE_OPENAI_ENDPOINT", url_needed=True
+    ),
+    P.ANTHROPIC: _Needs("anthropic", "anthropic", ("ANTHROPIC_API_KEY",)),
+    P.MISTRAL: _Needs("mistralai", "mistral", ("MISTRAL_API_KEY",)),
+    P.GOOGLE_GEMINI: _Needs("google.genai", "google", ("GOOGLE_API_KEY", "GEMINI_API_KEY")),
+    P.GOOGLE_VERTEX_AI: _Needs("google.genai", "google"),
+    P.BEDROCK: _Needs("boto3", "bedrock"),
+    P.OLLAMA: _Needs(url="OLLAMA_BASE_URL"),
+    P.GROQ: _Needs("groq", "groq", ("GROQ_API_KEY",)),
+    P.OPENROUTER: _Needs(keys=("OPENROUTER_API_KEY",)),
+    P.LOCAL: _Needs("xllamacpp", "local"),
+}
+
+
+def parse_model_name(text: str) -> tuple[ModelProvider, str | None]:
+    """`local` or `PROVIDER:NAME`, as `LAUNCHPAD_MODEL` and `--model` take it.
+
+    Raises `ConfigurationError` that lists the providers.
+    """
+    provider, _, name = text.strip().partition(":")
+    try:
+        found = ModelProvider(provider.lower())
+    except ValueError:
+        known = ", ".join(one.value for one in ModelProvider)
+        raise ConfigurationError(
+            f"{text!r} names no known model provider; write local or PROVIDER:NAME, where PROVIDER "
+            f"is one of: {known}."
+        ) from None
+    if not name and found is not ModelProvider.LOCAL:
+        raise ConfigurationError(f"{text!r} names no model; write {found.value}:NAME.")
+    return found, name or None
+
+
+def resolve(config: AgentConfig, settings: Settings | None = None) -> AgentConfig:
+    """The config with the default model (`LAUNCHPAD_MODEL`) filled in where it names none."""
+    if config.model_provider is not None:
+        return config
+    if config.model_name and ":" in config.model_name:
+        provider, name = parse_model_name(config.model_name)
+    else:
+        provider, default = parse_model_name((settings or get_settings()).model)
+        name = config.model_name or default
+    return replace(config, model_provider=provider, model_name=name)
+
+
+def check_config(config: AgentConfig, settings: Settings | None = None) -> None:
+    """Raise `ConfigurationError` for what is certainly missing: a package, a key, an address.
+
+    Builds and imports nothing; asks nothing of the network. The message says what to install or set.
+    """
+    config = resolve(config, settings)
+    provider = cast("ModelProvider", config.model_provider)
+    needs = _NEEDS[provider]
+    if provider is not P.LOCAL and not config.model_name:
+        raise ConfigurationError(f"An agent on {provider.value} needs a model_name.")
+    if provider is P.LOCAL and environ.get("LAUNCHPAD_LOCAL_MODEL_URL"):
+        return
+    if needs.package is not None and not _is_installed(needs.package):
+        raise ConfigurationError(
+            f"Models of {provider.value} need an extra package: "
+            f'pip install "launchpad[{needs.extra}]".'
+        )
+    url = config.base_url or (environ.get(needs.url) if needs.url else None)
+    if needs.url_needed and not url:
+        variable = f" or {needs.url}" if needs.url else ""
+        raise ConfigurationError(f"Models of {provider.value} need base_url{variable}.")
+    if needs.keyless_with_url and url:
+        return
+    if needs.keys and not config.api_key and not any(environ.get(name) for name in needs.keys):
+        names = " or ".join(needs.keys)
+        raise ConfigurationError(f"Models of {provider.value} need a key: set {names}.")
+
+
+def build_model(config: AgentConfig, settings: Settings | None = None) -> Model:
+    """The pydantic-ai model for `config`: the same one for equal configs on one event loop.
+
+    Outside a loop it is built anew each time. Raises `ConfigurationError`.
+    """
+    settings = settings or get_settings()
+    config = resolve(config, settings)
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return _build(config, settings)
+    scope = loop_scope()
+    memo: Memo[Model] = scope.kept.setdefault(_MODELS, Memo())
+    key = (
+        config.model_provider,
+        config.model_name,
+        config.base_url,
+        config.api_key,
+        *model_settings_key(settings),
+    )
+
+    def build() -> Model:
+        model = _build(config, settings)
+        scope.at_close(lambda: _close(model))
+        return model
+
+    return memo.get(key, build)
+
+
+def model_settings_key(settings: Settings) -> tuple[object, ...]:
+    """The settings that a built model depends on."""
+    return (
+        settings.model,
+        settings.connect_timeout,
+        settings.first_token_timeout,
+        settings.stall_timeout,
+        settings.local_max_tokens,
+    )
+
+
+async def _close(model: Model) -> None:
+    """Close the HTTP client that pydantic-ai's provider made: entering and leaving is its way."""
+    async with model:
+        pass
+
+
+def _build(config: AgentConfig, settings: Settings) -> Model:
+    check_config(config, settings)
+    provider = cast("ModelProvider", config.model_provider)
+    try:
+        if provider in _OWN:
+            from launchpad.models.openai_compatible.models import build
+
+            return build(config, settings)
+        return _FOREIGN[provider](config)
+    except ImportError as error:
+        extra = _NEEDS[provider].extra or "openai"
+        raise ConfigurationError(
+            f'Models of {provider.value} need an extra package: pip install "launchpad[{extra}]".'
+        ) from error
+    except Exception as error:
+        raise ConfigurationError(
+            f"The model {provider.value}:{config.model_name} cannot be used: {error}"
+        ) from error
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+_OWN = frozenset({P.OPENAI, P.OPENAI_COMPATIBLE, P.OLLAMA, P.OPENROUTER, P.LOCAL})
+"""Read by our own reader; the others by their SDKs."""
+
+
+# SDKs are optional and slow to import, so each import waits for its provider to be asked for.
+
+
+def _responses(config: AgentConfig) -> Model:
+    from pydantic_ai.models.openai import OpenAIResponsesModel
+    from pydantic_ai.providers.openai import OpenAIProvider
+
+    provider = OpenAIProvider(base_url=config.base_url, api_key=config.api_key)
+    return OpenAIResponsesModel(_name(config), provider=provider)
+
+
+def _azure(config: AgentConfig) -> Model:
+    from pydantic_ai.models.openai import OpenAIChatModel
+    from pydantic_ai.providers.azure import AzureProvider
+
+    provider = AzureProvider(azure_endpoint=config.base_url, api_key=config.api_key)
+    return OpenAIChatModel(_name(config), provider=provider)
+
+
+def _anthropic(config: AgentConfig) -> Model:
+    from pydantic_ai.models.anthropic import AnthropicModel
+    from pydantic_ai.providers.anthropic import AnthropicProvider
+
+    provider = AnthropicProvider(api_key=config.api_key, base_url=config.base_url)
+    return AnthropicModel(_name(config), provider=provider)
+
+
+def _mistral(config: AgentConfig) -> Model:
+    from pydantic_ai.models.mistral import MistralModel
+    from pydantic_ai.providers.mistral import MistralProvider
+
+    provider = MistralProvider(**_given(api_key=config.api_key, base_url=config.base_url))
+    return MistralModel(_name(config), provider=provider)
+
+
+def _gemini(config: AgentConfig) -> Model:
+    from pydantic_ai.models.google import GoogleModel
+    from pydantic_ai.providers.google import GoogleProvider
+
+    provider = GoogleProvider(**_given(api_key=config.api_key, base_url=config.base_url))
+    return GoogleModel(_name(config), provider=provider)
+
+
+def _vertex(config: AgentConfig) -> Model:
+    from pydantic_ai.models.google import GoogleModel
+    from pydantic_ai.providers.google_cloud import GoogleCloudProvider
+
+    provider = GoogleCloudProvider(**_given(api_key=config.api_key, base_url=config.base_url))
+    return GoogleModel(_name(config), provider=provider)
+
+
+def _bedrock(config: AgentConfig) -> Model:
+    from pydantic_ai.models.bedrock import BedrockConverseModel
+    from pydantic_ai.providers.bedrock import BedrockProvider
+
+    provider = BedrockProvider(**_given(api_key=config.api_key, base_url=config.base_url))
+    return BedrockConverseModel(_name(config), provider=provider)
+
+
+def _groq(config: AgentConfig) -> Model:
+    from pydantic_ai.models.groq import GroqModel
+    from pydantic_ai.providers.groq import GroqProvider
+
+    provider = GroqProvider(**_given(api_key=config.api_key, base_url=config.base_url))
+    return GroqModel(_name(config), provider=provider)
+
+
+_FOREIGN: Mapping[ModelProvider, Callable[[AgentConfig], Model]] = {
+    P.OPENAI_RESPONSES: _responses,
+    P.AZURE_OPENAI: _azure,
+    P.ANTHROPIC: _anthropic,
+    P.MISTRAL: _mistral,
+    P.GOOGLE_GEMINI: _gemini,
+    P.GOOGLE_VERTEX_AI: _vertex,
+    P.BEDROCK: _bedrock,
+    P.GROQ: _groq,
+}
+
+
+def _name(config: AgentConfig) -> Any:
+    return config.model_name
+
+
+def _given(**values: str | None) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if value is not None}

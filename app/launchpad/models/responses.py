@@ -1,0 +1,267 @@
+"""Streamed responses of pydantic-ai, wrapped: one that can be read live, one that hides calls.
+
+This is the only file that touches private names of pydantic-ai: `_event_iterator`, where
+`StreamedResponse.__aiter__` and the agent's priming keep the one iterator of a response, and
+`_get_event_iterator`, the abstract method that a subclass has to define.
+`tests/models/test_pydantic_ai_private.py` says so when a new version changes them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from pydantic_ai.messages import (
+    ModelResponse,
+    ModelResponseStreamEvent,
+    PartDeltaEvent,
+    PartEndEvent,
+    PartStartEvent,
+    TextPart,
+    TextPartDelta,
+    ThinkingPart,
+    ThinkingPartDelta,
+    ToolCallPart,
+    ToolCallPartDelta,
+)
+from pydantic_ai.models import StreamedResponse
+from pydantic_ai.usage import RequestUsage
+
+from launchpad.events import Delta, ReasoningDelta, Usage
+from launchpad.models.live import LiveStream, Names, Speech, finish_reason_of
+from launchpad.models.upstream_errors import as_upstream_error
+
+
+class WrappedResponse(StreamedResponse):
+    """A response that answers everything from the one it wraps. Override `_events`."""
+
+    def __init__(self, inner: StreamedResponse) -> None:
+        super().__init__(inner.model_request_parameters)
+        self.inner = inner
+
+    def __aiter__(self) -> AsyncIterator[ModelResponseStreamEvent]:
+        if self._event_iterator is None:
+            # Not the base's: it would add the final-result and part-end events a second time.
+            self._event_iterator = self._events()
+        return self._event_iterator
+
+    def _events(self) -> AsyncIterator[ModelResponseStreamEvent]:
+        return aiter(self.inner)
+
+    async def _get_event_iterator(self) -> AsyncIterator[ModelResponseStreamEvent]:
+        async for event in self._events():
+            yield event
+
+    def get(self) -> ModelResponse:
+        """The response so far."""
+        return self.inner.get()
+
+    async def cancel(self) -> None:
+        """Stop the provider's stream."""
+        await self.inner.cancel()
+
+    async def close_stream(self) -> None:
+        """Close the provider's stream."""
+        await self.inner.close_stream()
+
+    def get_stream_cancel_errors(self) -> tuple[type[BaseException], ...]:
+        """What closing may raise inside the stream."""
+        return self.inner.get_stream_cancel_errors()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether `cancel` was called."""
+        return self.inner.cancelled
+
+    @property
+    def usage(self) -> RequestUsage:
+        """Token counts so far."""
+        return self.inner.usage
+
+    @property
+    def model_name(self) -> str:
+        """The model that answers."""
+        return self.inner.model_name
+
+    @property
+    def provider_name(self) -> str | None:
+        """The provider's name."""
+        return self.inner.provider_name
+
+    @property
+    def provider_url(self) -> str | None:
+        """The provider's address."""
+        return self.inner.provider_url
+
+    @property
+    def timestamp(self) -> datetime:
+        """When the answer began."""
+        return self.inner.timestamp
+
+
+class HidingResponse(WrappedResponse):
+    """Keeps calls of the client's tools from the agent, which could not run them.
+
+    The agent sees an empty text in their place, and ends the run with it.
+    """
+
+    def __init__(self, inner: StreamedResponse, hidden: frozenset[str]) -> None:
+        super().__init__(inner)
+        self._hidden = hidden
+        self._hidden_parts: set[int] = set()
+
+    async def _events(self) -> AsyncIterator[ModelResponseStreamEvent]:  # type: ignore[override]
+        async for event in self.inner:
+            if isinstance(event, PartStartEvent) and self._hides(event.part):
+                self._hidden_parts.add(event.index)
+                yield replace(event, part=TextPart(""))
+            elif isinstance(event, PartDeltaEvent | PartEndEvent) and event.index in (
+                self._hidden_parts
+            ):
+                if isinstance(event, PartEndEvent):
+                    yield replace(event, part=TextPart(""))
+            else:
+                yield event
+
+    def get(self) -> ModelResponse:
+        """The response so far, without the client's calls."""
+        response = self.inner.get()
+        parts = [part for part in response.parts if not self._hides(part)]
+        if len(parts) < len(response.parts) and not any(isinstance(p, TextPart) for p in parts):
+            parts.append(TextPart(""))
+        return replace(response, parts=parts)
+
+    def _hides(self, part: object) -> bool:
+        return isinstance(part, ToolCallPart) and part.tool_name in self._hidden
+
+
+class TeeResponse(WrappedResponse):
+    """Any provider's response, read by its `EventLive` and by the agent, each at its own pace."""
+
+    def __init__(self, inner: StreamedResponse) -> None:
+        super().__init__(inner)
+        self._source = aiter(inner)
+        self._for_agent: deque[ModelResponseStreamEvent] = deque()
+        self.for_live: list[ModelResponseStreamEvent] = []
+        self.ended = False
+
+    async def advance(self) -> None:
+        """Take one event from the provider."""
+        try:
+            event = await anext(self._source)
+        except StopAsyncIteration:
+            self.ended = True
+            return
+        self._for_agent.append(event)
+        self.for_live.append(event)
+
+    async def _events(self) -> AsyncIterator[ModelResponseStreamEvent]:  # type: ignore[override]
+        waiting = self._for_agent
+        while True:
+            while waiting:
+                yield _joined(waiting)
+            if self.ended:
+                return
+            await self.advance()
+
+
+def _joined(waiting: deque[ModelResponseStreamEvent]) -> ModelResponseStreamEvent:
+    """The next event, with the text deltas of the same part that follow it merged in."""
+    first = waiting.popleft()
+    if not _is_text_delta(first):
+        return first
+    texts = [first.delta.content_delta]  # type: ignore[union-attr]
+    while waiting and _is_text_delta(waiting[0]) and waiting[0].index == first.index:  # type: ignore[union-attr]
+        texts.append(waiting.popleft().delta.content_delta)  # type: ignore[union-attr]
+    if len(texts) == 1:
+        return first
+    return PartDeltaEvent(index=first.index, delta=TextPartDelta(content_delta="".join(texts)))  # type: ignore[union-attr]
+
+
+def _is_text_delta(event: ModelResponseStreamEvent) -> bool:
+    return (
+        isinstance(event, PartDeltaEvent)
+        and isinstance(event.delta, TextPartDelta)
+        and not event.delta.provider_details
+        and not event.delta.citations_delta
+        and event.delta.provider_name is None
+    )
+
+
+class EventLive(LiveStream):
+    """Reads a `TeeResponse`: the events of any pydantic-ai model as ours."""
+
+    def __init__(self, response: TeeResponse, names: Names) -> None:
+        self._response = response
+        self._names = names
+
+    async def batches(self, node: str, *, structured: bool) -> AsyncIterator[Sequence[Delta]]:
+        """See `LiveStream`."""
+        say = Speech(node, structured=structured, names=self._names)
+        response = self._response
+        while True:
+            if not response.for_live:
+                if response.ended:
+                    break
+                try:
+                    await response.advance()
+                except Exception as error:
+                    found = as_upstream_error(error)
+                    if found is None or found is error:
+                        raise
+                    raise found from error
+                continue
+            events, response.for_live = response.for_live, []
+            out: list[Delta] = []
+            for event in events:
+                out += _deltas(event, say)
+            if out:
+                yield out
+        self._note_end(response.get())
+
+    def _note_end(self, response: ModelResponse) -> None:
+        self.finish_reason = finish_reason_of(response.finish_reason)
+        self.usage = usage_of(response.usage)
+
+
+def _deltas(event: ModelResponseStreamEvent, say: Speech) -> list[Delta]:
+    if isinstance(event, PartStartEvent):
+        part = event.part
+        if isinstance(part, TextPart):
+            return say.text(part.content)
+        if isinstance(part, ThinkingPart):
+            return [ReasoningDelta(say.node, part.content)] if part.content else []
+        if isinstance(part, ToolCallPart):
+            return say.tool_call(event.index, part.tool_name, part.tool_call_id, _json(part.args))
+    elif isinstance(event, PartDeltaEvent):
+        delta = event.delta
+        if isinstance(delta, TextPartDelta):
+            return say.text(delta.content_delta)
+        if isinstance(delta, ThinkingPartDelta):
+            words = delta.content_delta
+            return [ReasoningDelta(say.node, words)] if words else []
+        if isinstance(delta, ToolCallPartDelta):
+            return say.tool_call(
+                event.index, delta.tool_name_delta, delta.tool_call_id, _json(delta.args_delta)
+            )
+    return []
+
+
+def _json(arguments: str | dict[str, Any] | None) -> str | None:
+    return json.dumps(arguments) if isinstance(arguments, dict) else arguments
+
+
+def usage_of(usage: Any) -> Usage | None:
+    """pydantic-ai's `RequestUsage` or `RunUsage` as ours; None where an upstream gave none."""
+    if getattr(usage, "unmeasured_requests", 0) or not (usage.input_tokens or usage.output_tokens):
+        return None
+    return Usage(
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cached_input_tokens=usage.cache_read_tokens,
+        reasoning_tokens=usage.details.get("reasoning_tokens", 0),
+    )

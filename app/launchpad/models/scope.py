@@ -1,0 +1,91 @@
+"""What one client request asks of the models that answer it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, cast
+
+if TYPE_CHECKING:
+    from pydantic_ai import ModelSettings, ToolDefinition
+    from pydantic_ai.models import ModelRequestParameters
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestScope:
+    """A client's wishes for the streaming agents of its run.
+
+    `settings` are sampling parameters; they win over the agent's own. `client_tools` are tools
+    that the client runs itself, `tool_choice` is pydantic-ai's setting for them, and
+    `response_format` is OpenAI's object: these three reach only a model that allows them
+    (`StreamingModel(allow_client_form=True)`), because they change the answer's form.
+    """
+
+    settings: ModelSettings = field(default_factory=lambda: cast("ModelSettings", {}))
+    client_tools: Sequence[ToolDefinition] = ()
+    tool_choice: Any = None
+    response_format: Mapping[str, Any] | None = None
+
+
+request_scope: ContextVar[RequestScope | None] = ContextVar("launchpad_request_scope", default=None)
+"""The running request's scope. Set it in the task that runs the nodes."""
+
+
+def merged_settings(
+    scope: RequestScope | None, settings: ModelSettings | None, *, client_form: bool
+) -> ModelSettings | None:
+    """The agent's settings with the request's over them."""
+    if scope is None:
+        return settings
+    merged: dict[str, Any] = {**(settings or {}), **scope.settings}
+    both = [(settings or {}).get("extra_body"), scope.settings.get("extra_body")]
+    if all(isinstance(one, Mapping) for one in both):
+        merged["extra_body"] = {**cast("Any", both[0]), **cast("Any", both[1])}
+    if client_form and scope.client_tools and scope.tool_choice is not None:
+        merged["tool_choice"] = scope.tool_choice
+    return cast("ModelSettings", merged)
+
+
+def merged_parameters(
+    scope: RequestScope | None, parameters: ModelRequestParameters, *, client_form: bool
+) -> ModelRequestParameters:
+    """The agent's request parameters with the client's tools and answer format added."""
+    if scope is None or not client_form:
+        return parameters
+    if scope.client_tools:
+        # "external" is pydantic-ai's word for a tool that it must not run.
+        tools = [replace(tool, kind="external") for tool in scope.client_tools]
+        parameters = replace(parameters, function_tools=[*parameters.function_tools, *tools])
+    if parameters.output_mode == "text":
+        parameters = _with_format(parameters, scope.response_format or {})
+    return parameters
+
+
+def _with_format(
+    parameters: ModelRequestParameters, wanted: Mapping[str, Any]
+) -> ModelRequestParameters:
+    """OpenAI's `response_format` in pydantic-ai's terms, which every provider's model maps."""
+    from pydantic_ai.output import OutputObjectDefinition  # with this feature only
+
+    if wanted.get("type") == "json_schema":
+        schema: Mapping[str, Any] = wanted.get("json_schema") or {}
+        return replace(
+            parameters,
+            output_mode="native",
+            output_object=OutputObjectDefinition(
+                json_schema=dict(schema.get("schema") or {"type": "object"}),
+                name=schema.get("name"),
+                description=schema.get("description"),
+                strict=schema.get("strict"),
+            ),
+        )
+    if wanted.get("type") == "json_object":
+        return replace(
+            parameters,
+            output_mode="prompted",
+            output_object=OutputObjectDefinition(json_schema={"type": "object"}),
+            # The client's own words ask for JSON; nothing is added to them.
+            prompted_output_template=False,
+        )
+    return parameters

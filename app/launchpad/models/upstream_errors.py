@@ -1,0 +1,198 @@
+"""What a model provider's failure becomes for a client: one `UpstreamError`, safe to show.
+
+    upstream                                    client gets
+    401, 403 (our key is wrong)                 502 upstream_authentication
+    402 (our account is empty)                  502 upstream_quota_exceeded
+    404 (no such model)                         502 upstream_model_not_found
+    400, 413, 422 (context length, parameters)  400 with the upstream's words, where they are safe
+    408, timeouts                               504 upstream_timeout
+    429                                         429 rate_limit_exceeded, with its Retry-After
+    5xx                                         502 upstream_error, with its Retry-After
+    refused, reset, garbage, cut                502
+
+An upstream's words are passed on only where they describe the client's own request, and only if no
+address, path or key is in them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any, cast
+
+from launchpad.errors import LaunchpadError, UpstreamError, UpstreamTimeoutError
+
+_UNSAFE = re.compile(
+    r"""
+      [a-z][a-z0-9+.-]*://                  # an address
+    | \b\d{1,3}(?:\.\d{1,3}){3}\b           # an IPv4 address
+    | \b(?:localhost|[\w-]+(?:\.[\w-]+)+):\d+  # a host and port
+    | (?:^|[\s"'(=])(?:/[\w.-]+){2,}        # a path
+    | [A-Za-z]:\\\\                         # a path on Windows
+    | \b(?:sk|pk|key|gsk|org|proj)[-_][A-Za-z0-9_*-]{6,}  # a key or account
+    | \bbearer\s                            # a header
+    | \bapi[-_ ]?key\b
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
+_LONGEST = 500
+_STATUS_BY_CODE = {
+    "rate_limit_exceeded": 429,
+    "rate_limit_error": 429,
+    "too_many_requests": 429,
+    "insufficient_quota": 402,
+    "context_length_exceeded": 400,
+    "invalid_request_error": 400,
+    "exceed_context_size_error": 400,
+    "invalid_api_key": 401,
+    "authentication_error": 401,
+    "model_not_found": 404,
+}
+
+
+def as_upstream_error(error: BaseException) -> UpstreamError | None:
+    """The `UpstreamError` that an exception of a model request means; None when it is not one.
+
+    Knows our own, pydantic-ai's (`ModelHTTPError`, `ModelAPIError`, the group that its
+    `FallbackModel` raises) and the SDKs' (by their status and headers). Looks through causes: the
+    first that says something counts. The result is not raised yet: `raise found from error`.
+    """
+    for candidate in _chain(error):
+        if isinstance(candidate, UpstreamError):
+            return candidate
+        if isinstance(candidate, LaunchpadError):
+            return None
+    for candidate in _chain(error):
+        found = _from_foreign(candidate)
+        if found is not None:
+            return found
+    return None
+
+
+def http_error(
+    status: int, body: object, *, code: str | None = None, retry_after: float | None = None
+) -> UpstreamError:
+    """The error for an upstream's HTTP status and (decoded) error body."""
+    said = _error_object(body)
+    code = code or _code_of(said)
+    if code == "insufficient_quota" or status == 402:
+        return UpstreamError(
+            "The model provider's quota is used up.", code="upstream_quota_exceeded"
+        )
+    if status in {401, 403}:
+        return UpstreamError(
+            "The model provider refused this server's credentials.", code="upstream_authentication"
+        )
+    if status == 404:
+        return UpstreamError(
+            "The model provider does not know the configured model.",
+            code="upstream_model_not_found",
+        )
+    if status == 429:
+        return UpstreamError(
+            "The model provider's rate limit is reached.",
+            status=429,
+            code="rate_limit_exceeded",
+            type="rate_limit_error",
+            retry_after=retry_after,
+        )
+    if status in {400, 413, 422}:
+        words = safe_words(said.get("message")) or "The model provider rejected the request."
+        return UpstreamError(
+            words,
+            status=400,
+            code=code or "upstream_rejected",
+            type="invalid_request_error",
+        )
+    if status == 408:
+        return UpstreamTimeoutError("The model provider timed out.")
+    return UpstreamError("The model provider failed.", retry_after=retry_after)
+
+
+def in_stream_error(said: object) -> UpstreamError:
+    """The error for an error object inside a stream: the status that it would have had before."""
+    body = cast("dict[str, Any]", said) if isinstance(said, dict) else {"message": said}
+    for name in ("code", "type", "status"):
+        value = body.get(name)
+        status = _STATUS_BY_CODE.get(str(value))
+        if status is None and str(value).isdigit() and 400 <= int(str(value)) < 600:
+            status = int(str(value))
+        if status is not None:
+            return http_error(status, {"error": body})
+    return UpstreamError("The model provider failed while it answered.")
+
+
+def safe_words(message: object) -> str | None:
+    """An upstream's message, if it may be shown to a client: no address, path, key; not too long."""
+    if not isinstance(message, str):
+        return None
+    words = " ".join(message.split())
+    return words if words and len(words) <= _LONGEST and not _UNSAFE.search(words) else None
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """The exception, its causes, and the members of groups, without repetition."""
+    seen: set[int] = set()
+    waiting: list[BaseException] = [error]
+    while waiting:
+        current = waiting.pop(0)
+        if id(current) in seen:
+            continue
+        seen.add(id(current))
+        yield current
+        if isinstance(current, BaseExceptionGroup):
+            # The last candidate that a FallbackModel tried says best why there is no answer.
+            waiting.extend(reversed(cast("BaseExceptionGroup[BaseException]", current).exceptions))
+        if current.__cause__ is not None:
+            waiting.append(current.__cause__)
+        elif current.__context__ is not None and not current.__suppress_context__:
+            waiting.append(current.__context__)
+
+
+def _from_foreign(error: BaseException) -> UpstreamError | None:
+    from pydantic_ai import exceptions  # only when something has failed
+
+    if isinstance(error, exceptions.ModelHTTPError):
+        return http_error(
+            error.status_code,
+            error.body,
+            code=error.provider_error_code,
+            retry_after=error.retry_after,
+        )
+    if isinstance(error, exceptions.ModelTimeoutError | exceptions.ModelRequestTimeout):
+        return UpstreamTimeoutError("The model provider timed out.")
+    if isinstance(error, exceptions.ModelAPIError):
+        if error.body is not None:
+            return in_stream_error(error.body)
+        return UpstreamError("The model provider failed.", retry_after=error.retry_after)
+    return _from_sdk(error)
+
+
+def _from_sdk(error: BaseException) -> UpstreamError | None:
+    """SDK errors that reach us unmapped: anthropic, openai, groq and mistral share their shape."""
+    module = type(error).__module__.partition(".")[0]
+    if module not in {"anthropic", "openai", "groq", "mistralai", "httpx", "httpx2", "botocore"}:
+        return None
+    if "Timeout" in type(error).__name__:
+        return UpstreamTimeoutError("The model provider timed out.")
+    response = getattr(error, "response", None)
+    status = getattr(error, "status_code", None) or getattr(response, "status_code", None)
+    if isinstance(status, int):
+        return http_error(status, getattr(error, "body", None))
+    return UpstreamError("The model provider failed.")
+
+
+def _error_object(body: object) -> dict[str, Any]:
+    if not isinstance(body, dict):
+        return {}
+    outer = cast("dict[str, Any]", body)
+    inner = outer.get("error", outer)
+    return cast("dict[str, Any]", inner) if isinstance(inner, dict) else {"message": inner}
+
+
+def _code_of(said: dict[str, Any]) -> str | None:
+    code = said.get("code")
+    if isinstance(code, str) and code and not code.isdigit():
+        return code
+    kind = said.get("type")
+    return kind if isinstance(kind, str) and kind in _STATUS_BY_CODE else None
