@@ -194,7 +194,10 @@ def test_duplicate_tool_indices(upstream: ScriptedUpstream) -> None:
         payloads: list[Any] = [event.json() for event in stream if event.data != "[DONE]"]
     deltas = [payload["choices"][0]["delta"].get("tool_calls") for payload in payloads]
     calls = [delta[0] for delta in deltas if delta]
-    assert [(call["index"], call["id"]) for call in calls] == [(0, "call_first"), (0, "call_second")]
+    assert [(call["index"], call["id"]) for call in calls] == [
+        (0, "call_first"),
+        (0, "call_second"),
+    ]
     assert payloads[-1]["choices"][0]["finish_reason"] == "tool_calls"
 
 

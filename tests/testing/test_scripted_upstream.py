@@ -30,14 +30,14 @@ WEATHER: Any = {
 CLOCK: Any = {"type": "function", "function": {"name": "get_time", "parameters": {}}}
 
 
-class Step_(BaseModel):
+class Stage(BaseModel):
     thought: str
     number: int
 
 
 class Plan(BaseModel):
     title: str
-    steps: list[Step_]
+    steps: list[Stage]
     note: str | None
 
 
@@ -178,7 +178,7 @@ def test_parse_gives_the_model_generated_or_from_the_message(client: OpenAI) -> 
         model="m", messages=user("a plan"), response_format=Plan
     )
     assert isinstance(generated.choices[0].message.parsed, Plan)
-    wanted = Plan(title="T", steps=[Step_(thought="x", number=4)], note=None)
+    wanted = Plan(title="T", steps=[Stage(thought="x", number=4)], note=None)
     text = f"Answer with {wanted.model_dump_json()} please"
     with client.chat.completions.stream(
         model="m", messages=user(text), response_format=Plan
@@ -207,7 +207,7 @@ def test_reasoning_refusal_and_logprobs(client: OpenAI) -> None:
     thoughts = [getattr(c.choices[0].delta, "reasoning_content", None) or "" for c in chunks]
     assert "".join(thoughts) == "let me think"
     assert said(chunks) == "hello"
-    assert [c.choices[0].logprobs for c in chunks if c.choices[0].delta.content][0]
+    assert next(c.choices[0].logprobs for c in chunks if c.choices[0].delta.content)
     refused = ask(client, "!refuse I will not").choices[0].message
     assert (refused.refusal, refused.content) == ("I will not", None)
     deltas = [c.choices[0].delta.refusal or "" for c in stream(client, "!refuse I will not")]
