@@ -19,8 +19,8 @@ FinishReason = Literal["stop", "length", "tool_calls", "content_filter"]
 """Why the words ended, in OpenAI's terms."""
 
 
-class RunEvent(msgspec.Struct, frozen=True, gc=False, tag_field="event", tag=True):
-    """Base of every event. Serialises with `msgspec`; the field `event` holds the class name."""
+class RunEvent(msgspec.Struct, frozen=True, gc=False, tag_field="kind", tag=True):
+    """Base of every event. Serialises with `msgspec`; the field `kind` holds the class name."""
 
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
@@ -109,7 +109,7 @@ class ToolCallDelta(RunEvent, frozen=True, gc=False):
 
 
 class NodeFinished(RunEvent, frozen=True, gc=False):
-    """A node is done; its output is saved. `finish_reason` is None for a node that did not speak."""
+    """A node is done, its output saved. `finish_reason` is None for a node that did not speak."""
 
     node: str
     finish_reason: FinishReason | None = None
@@ -136,6 +136,13 @@ class RunFailed(RunEvent, frozen=True, gc=False):
     code: str | None = None
     param: str | None = None
     retry_after: float | None = None
+
+
+class OfChoice(RunEvent, frozen=True, gc=False):
+    """An event of one of several runs that answer the same request (OpenAI's `n`)."""
+
+    choice: int
+    event: RunEvent
 
 
 Delta = TextDelta | ReasoningDelta | RefusalDelta | JsonDelta | JsonSnapshot | ToolCallDelta

@@ -124,7 +124,7 @@ def test_whatever_a_node_may_yield_is_lifted_into_events() -> None:
             {"content": " more"},
             {"choices": [{"index": 0, "delta": {"content": " chunk"}, "finish_reason": None}]},
             {"choices": []},
-            {"event": "ReasoningDelta", "text": "hm"},
+            {"kind": "ReasoningDelta", "text": "hm"},
             ReasoningDelta("", "so"),
             ToolCallDelta("Mixed", 0, '{"a"', "call_1", "f"),
             {"tool_calls": [{"index": 0, "function": {"arguments": ":1}"}}]},

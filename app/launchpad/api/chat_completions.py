@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
+from functools import partial
 from typing import ClassVar
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope
 
 from launchpad.api.body import read_json
-from launchpad.api.collected import CollectedResponse
+from launchpad.api.collected import Builder, CollectedResponse
 from launchpad.api.endpoint import Endpoint
 from launchpad.errors import PayloadTooLargeError, RequestError
 from launchpad.runs.in_process import Runs
 from launchpad.settings import Settings
 from launchpad.sse.response import SSEResponse
-from launchpad.wire.frames import FrameStream
+from launchpad.stream.choices import side_by_side
+from launchpad.stream.partial_json.operators import JsonSnapshots
+from launchpad.stream.run_stream import EventStream, Producer
+from launchpad.wire.frames import FrameStream, Operator
 from launchpad.wire.openai_chat.completion import ChatCompletionBuilder
 from launchpad.wire.openai_chat.encoder import OpenAIChatEncoder
+from launchpad.wire.openai_chat.parameters import IGNORED_HEADER, review
 from launchpad.wire.openai_chat.schema import OpenAIChatSchema
+from launchpad.wire.openai_chat.several import SeveralChoicesBuilder, SeveralChoicesEncoder
 from launchpad.workflows.catalog import Catalog, ServedWorkflow
 
 
@@ -45,20 +52,31 @@ class ChatCompletions(Endpoint):
                 param="messages",
             )
         request = served.chat_schema.model_validate(payload)
+        ignored = review(request, served.capabilities(settings.max_choices))
+        headers = {IGNORED_HEADER: ", ".join(ignored)} if ignored else {}
         run_id = uuid.uuid4().hex
         key = scope.get("state", {}).get("launchpad.key")
-        event = served.event(request)
-        stream = self._runs.start(served.workflow(), event, run_id=run_id, key=key)
-        if not _wants_stream(request, served, Headers(scope=scope)):
-            return CollectedResponse(stream, ChatCompletionBuilder(request, run_id=run_id))
+        stream = self._runs.start(_producer(served, request, run_id), run_id=run_id, key=key)
+        if _wants_stream(request, served, Headers(scope=scope)):
+            return self._streamed(stream, request, run_id, headers)
+        return CollectedResponse(stream, _builder(request, run_id), headers=headers)
+
+    def _streamed(
+        self, stream: EventStream, request: OpenAIChatSchema, run_id: str, headers: dict[str, str]
+    ) -> SSEResponse:
+        settings, choices = self._settings, request.choices
+        whole = OpenAIChatEncoder(request, run_id=run_id, choices=choices)
+        operators = partial(_operators, request)
         frames = FrameStream(
             stream,
-            OpenAIChatEncoder(request, run_id=run_id),
+            whole if choices == 1 else SeveralChoicesEncoder(whole, choices, operators),
             debounce=settings.debounce,
             heartbeat=settings.heartbeat,
+            operators=operators() if choices == 1 else (),
             refusable=True,
         )
-        return SSEResponse(frames, send_timeout=settings.send_timeout, label=f"run {run_id}")
+        label = f"run {run_id}"
+        return SSEResponse(frames, headers=headers, send_timeout=settings.send_timeout, label=label)
 
     def _find(self, model: object) -> ServedWorkflow:
         if model is not None and not isinstance(model, str):
@@ -70,3 +88,24 @@ def _wants_stream(request: OpenAIChatSchema, served: ServedWorkflow, headers: He
     if request.stream is not None:
         return request.stream
     return served.workflow.stream_by_default and "application/json" not in headers.get("accept", "")
+
+
+def _producer(served: ServedWorkflow, request: OpenAIChatSchema, run_id: str) -> Producer:
+    event = served.event(request)
+    if request.choices == 1:
+        return served.workflow().producer(event, run_id=run_id, request=request)
+    return side_by_side(
+        [
+            served.workflow().producer(event, run_id=f"{run_id}-{choice}", request=request)
+            for choice in range(request.choices)
+        ]
+    )
+
+
+def _operators(request: OpenAIChatSchema) -> Sequence[Operator]:
+    return (JsonSnapshots(),) if request.valid_json_chunks else ()
+
+
+def _builder(request: OpenAIChatSchema, run_id: str) -> Builder:
+    whole = ChatCompletionBuilder(request, run_id=run_id, choices=request.choices)
+    return whole if request.choices == 1 else SeveralChoicesBuilder(whole)

@@ -9,7 +9,9 @@ from typing import Protocol
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from launchpad.errors import LaunchpadError
 from launchpad.events import RunEvent, RunFailed
+from launchpad.stream.failure import failed
 from launchpad.stream.run_stream import EventStream
 from launchpad.wire.base import Failure
 
@@ -56,13 +58,19 @@ class CollectedResponse:
         while not self._stream.finished:
             events = await self._stream.batch()
             if events and isinstance(events[-1], RunFailed):
-                answer = self._builder.failure(events[-1])
-                headers = {**self._headers, **answer.headers}
-                return Response(answer.body, answer.status, headers, "application/json")
-            self._builder.add(events)
+                return self._failure(events[-1])
+            try:
+                self._builder.add(events)
+            except LaunchpadError as error:
+                return self._failure(failed(error))
         if self._left:
             return Response(status_code=499)
         return Response(self._builder.body(), 200, self._headers, "application/json")
+
+    def _failure(self, failure: RunFailed) -> Response:
+        answer = self._builder.failure(failure)
+        headers = {**self._headers, **answer.headers}
+        return Response(answer.body, answer.status, headers, "application/json")
 
     async def _watch(self, receive: Receive) -> None:
         while (await receive())["type"] != "http.disconnect":

@@ -28,7 +28,7 @@ def lift(item: object, node: str) -> Sequence[Delta]:
     - a str is text;
     - an event is itself, with `node` filled in where it is empty;
     - a dict shaped like an OpenAI chunk (`choices`) or delta (`role`, `content`, …) is what its
-      delta says; an event's own serialisation (`event`: its name) is that event; any other
+      delta says; an event's own serialisation (`kind`: its name) is that event; any other
       dict is a whole JSON document.
 
     Raises `NodeError`, which names the node, for anything else.
@@ -47,7 +47,7 @@ def lift(item: object, node: str) -> Sequence[Delta]:
 
 
 def _from_dict(item: Mapping[str, Any], node: str) -> Sequence[Delta]:
-    kind = item.get("event")
+    kind = item.get("kind")
     if isinstance(kind, str) and any(kind == event.__name__ for event in DELTAS):
         try:
             return (msgspec.convert({"node": node, **item}, type=Delta),)

@@ -6,7 +6,6 @@ import asyncio
 import inspect
 import logging
 from collections.abc import AsyncIterable, Iterator
-from functools import lru_cache
 
 from pydantic import BaseModel
 
@@ -33,12 +32,6 @@ from launchpad.stream.failure import failed
 from launchpad.stream.mailbox import Mailbox
 
 logger = logging.getLogger("launchpad.run")
-
-
-@lru_cache(maxsize=1024)
-def _takes_context(node_class: type[Node]) -> bool:
-    """A subclass may declare `__init__(self)` alone, and never call ours."""
-    return len(inspect.signature(node_class).parameters) > 0
 
 
 class Run:
@@ -132,8 +125,7 @@ class Run:
         return node
 
     def _make(self, node_class: type[Node]) -> Node:
-        node = node_class(self._context) if _takes_context(node_class) else node_class()
-        node._task_context = self._context  # noqa: SLF001 - the engine owns this attribute
+        node = node_class.instance(self._context)
         if isinstance(node, ConcurrentNode):
             node._run_concurrently = lambda: self._run_members(node_class)  # noqa: SLF001
         return node

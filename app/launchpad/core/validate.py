@@ -25,7 +25,8 @@ def validate(workflow: str, schema: object) -> Graph:
         raise DefinitionError(
             f"{workflow}.workflow_schema is {_named(schema)}; make it WorkflowSchema(…)."
         )
-    if not (isinstance(schema.event_schema, type) and issubclass(schema.event_schema, BaseModel)):
+    event_schema: object = schema.event_schema
+    if not (isinstance(event_schema, type) and issubclass(event_schema, BaseModel)):
         raise DefinitionError(
             f"{workflow}: event_schema is {_named(schema.event_schema)}; give a pydantic model "
             "class such as OpenAIChatSchema."

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ValidationError
 
+from launchpad.core.nodes.base import Node
 from launchpad.core.run import Run
 from launchpad.core.schema import WorkflowSchema
+from launchpad.core.scope import scope_of
 from launchpad.core.task import TaskContext
 from launchpad.core.validate import Graph, validate
 from launchpad.errors import DefinitionError, RequestError
-from launchpad.models.streaming import RequestScope, request_scope
+from launchpad.models.scope import request_scope
 from launchpad.stream.mailbox import Mailbox
 from launchpad.stream.run_stream import EventStream, Producer
 
@@ -45,6 +47,13 @@ class Workflow:
             )
         self.enable_tracing = enable_tracing
 
+    @classmethod
+    def node_classes(cls) -> Iterator[type[Node]]:
+        """Every node of the workflow, those that run beside each other included."""
+        graph = cls._graph or {}
+        members = [member for config in graph.values() for member in config.concurrent_nodes]
+        yield from dict.fromkeys([*graph, *members])
+
     def run(self, event: Any) -> TaskContext:
         """Run to the end and return the context, with every node's output.
 
@@ -60,7 +69,7 @@ class Workflow:
     async def run_async(self, event: Any, *, run_id: str | None = None) -> TaskContext:
         """As `run`, within an event loop. Streaming nodes run too; what they say is kept."""
         context = self._context(event, run_id)
-        token = request_scope.set(_scope_of(context.event))
+        token = request_scope.set(scope_of(context.event))
         try:
             await self._run(context).execute()
         finally:
@@ -75,12 +84,17 @@ class Workflow:
         """
         return EventStream(self.producer(event, run_id=run_id), name=type(self).__name__)
 
-    def producer(self, event: Any, *, run_id: str | None = None) -> Producer:
-        """What `run_stream_async` runs, for an owner of its own. Raises `RequestError`."""
+    def producer(self, event: Any, *, run_id: str | None = None, request: Any = None) -> Producer:
+        """What `run_stream_async` runs, for an owner of its own. Raises `RequestError`.
+
+        `request` is the chat request that `event` was made of, where it is another thing: its
+        sampling parameters hold for the run.
+        """
         context = self._context(event, run_id)
+        scope = scope_of(context.event if request is None else request)
 
         async def produce(mailbox: Mailbox) -> None:
-            request_scope.set(_scope_of(context.event))
+            request_scope.set(scope)
             await self._run(context, mailbox).stream()
 
         return produce
@@ -112,9 +126,3 @@ class Workflow:
             raise RequestError(
                 f"The event does not fit {schema.__name__}: {where}: {problem['msg']}", param=where
             ) from error
-
-
-def _scope_of(event: Any) -> RequestScope | None:
-    """The sampling parameters that came with the request, for its streaming agents."""
-    settings = getattr(event, "model_settings", None)
-    return RequestScope(settings=settings()) if callable(settings) else None

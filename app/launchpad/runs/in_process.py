@@ -6,15 +6,13 @@ import asyncio
 import contextlib
 import time
 import weakref
-from typing import Any
 
-from launchpad.core.workflow import Workflow
 from launchpad.errors import LaunchpadError, RunCancelledError, RunTimeoutError
 from launchpad.runs.admission import Admission, Limits
 from launchpad.settings import Settings
 from launchpad.stream.failure import failed
 from launchpad.stream.mailbox import Mailbox
-from launchpad.stream.run_stream import EventStream
+from launchpad.stream.run_stream import EventStream, Producer
 
 __all__ = ["Runs"]
 
@@ -40,15 +38,12 @@ class Runs:
         """Runs that have a place now."""
         return self._admission.running
 
-    def start(
-        self, workflow: Workflow, event: Any, *, run_id: str, key: str | None = None
-    ) -> EventStream:
+    def start(self, produce: Producer, *, run_id: str, key: str | None = None) -> EventStream:
         """The stream of a run that begins, once it is read, when there is a place for it.
 
         A full server, a run longer than `request_timeout` and a shutdown end the stream with
-        `RunFailed`, like every failure. Raises `RequestError` where `event` does not fit.
+        `RunFailed`, like every failure. `key` names the API key whose places it takes.
         """
-        produce = workflow.producer(event, run_id=run_id)
 
         async def admitted(mailbox: Mailbox) -> None:
             try:

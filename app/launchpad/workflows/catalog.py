@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, cast
 
-from pydantic import BaseModel
-
 from launchpad.core.workflow import Workflow
 from launchpad.errors import ConfigurationError, UnknownModelError
+from launchpad.wire.openai_chat.parameters import Capabilities
 from launchpad.wire.openai_chat.schema import OpenAIChatSchema
+from launchpad.workflows.capabilities import capabilities_of
 
 __all__ = ["Catalog", "Registry", "ServedWorkflow"]
 
@@ -19,6 +19,8 @@ Registry = type[Enum] | Mapping[str, type[Workflow]] | Iterable[type[Workflow]]
 """An Enum whose members are Workflow classes, a mapping by model id, or the classes alone."""
 
 DEFAULT_ID = "default"
+
+_capabilities: dict[type[Workflow], Capabilities] = {}
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,13 @@ class ServedWorkflow:
         """What a chat request is validated as."""
         schema = self.workflow.workflow_schema.event_schema
         return schema if issubclass(schema, OpenAIChatSchema) else OpenAIChatSchema
+
+    def capabilities(self, max_choices: int) -> Capabilities:
+        """What a request may ask of the workflow. Found once: it builds every agent's config."""
+        found = _capabilities.get(self.workflow)
+        if found is None:
+            found = _capabilities[self.workflow] = capabilities_of(self.workflow)
+        return replace(found, choices=max_choices)
 
     def event(self, request: OpenAIChatSchema) -> Any:
         """The workflow's event for a chat request. What `from_chat` raises passes through."""
@@ -138,7 +147,7 @@ def _serve(name: str, workflow: type[Workflow]) -> ServedWorkflow:
     schema = workflow.workflow_schema.event_schema
     obstacle = None
     if not issubclass(schema, OpenAIChatSchema) and not callable(
-        getattr(cast("type[BaseModel]", schema), "from_chat", None)
+        getattr(schema, "from_chat", None)
     ):
         obstacle = (
             f"its event_schema {schema.__name__} does not derive from OpenAIChatSchema and has no "

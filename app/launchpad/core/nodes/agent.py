@@ -15,16 +15,14 @@ from launchpad.models.config import AgentConfig, ModelProvider
 if TYPE_CHECKING:
     from pydantic_ai import Agent
 
-__all__ = ["AgentConfig", "AgentNode", "ModelProvider"]
+__all__ = ["AgentConfig", "AgentHolder", "AgentNode", "ModelProvider"]
 
 
-class AgentNode(Node):
-    """Asks a model and keeps its answer; says nothing itself (`AgentStreamingNode` does).
+class AgentHolder(Node):
+    """What every node with an agent has: `get_agent_config` says which, `agent` is it."""
 
-    `get_agent_config` says which model and what output; `agent` is built from it, once for all
-    runs. `process` sends the conversation; override it to ask something else.
-    """
-
+    takes_client_form: ClassVar[bool] = False
+    """The client's `tools` and `response_format` reach the model (streaming nodes only)."""
     _streams: ClassVar[bool] = False
 
     @abstractmethod
@@ -34,7 +32,20 @@ class AgentNode(Node):
     @cached_property
     def agent(self) -> Agent[Any, Any]:
         """The node's pydantic-ai agent. Raises `ConfigurationError` where it cannot be built."""
-        return build_agent(self.get_agent_config(), streaming=self._streams, name=self.node_name)
+        return build_agent(
+            self.get_agent_config(),
+            streaming=self._streams,
+            name=self.node_name,
+            allow_client_form=self.takes_client_form,
+        )
+
+
+class AgentNode(AgentHolder):
+    """Asks a model and keeps its answer; says nothing itself (`AgentStreamingNode` does).
+
+    The agent is built once for all runs. `process` sends the conversation; override it to ask
+    something else.
+    """
 
     async def process(self, task_context: TaskContext) -> Any:
         """Ask the agent with the conversation of the event; its output becomes the node's."""

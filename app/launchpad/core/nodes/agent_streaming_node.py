@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from launchpad.core.nodes.agent import AgentNode, conversation
+from launchpad.core.nodes.agent import AgentHolder, conversation
 from launchpad.core.task import TaskContext
-from launchpad.errors import OutputError
-from launchpad.events import FinishReason, JsonDelta, TextDelta, Usage
+from launchpad.errors import NodeError, OutputError
+from launchpad.events import FinishReason, Usage
 from launchpad.models.streaming import live_stream
 
 if TYPE_CHECKING:
     from pydantic_ai.result import StreamedRunResult
 
-_REASONS: dict[str, FinishReason] = {
-    "stop": "stop",
-    "length": "length",
-    "tool_call": "tool_calls",
-    "content_filter": "content_filter",
-}
 
-
-class AgentStreamingNode(AgentNode):
+class AgentStreamingNode(AgentHolder):
     """A node that streams what its agent says.
 
     Open the agent's stream in `process` and hand the result to `stream_text_deltas` or, for a
@@ -91,26 +84,16 @@ class AgentStreamingNode(AgentNode):
     ) -> AsyncIterator[Any]:
         self._called_model = True
         live = live_stream(result.run_id)
-        if live is not None:
-            async for event in live.events(self.node_name, structured=structured):
-                yield event
-        else:
-            kind = JsonDelta if structured else TextDelta
-            async for text in result.stream_text(delta=True, debounce_by=None):
-                yield kind(self.node_name, text)
-        self._note_end(result)
-
-    def _note_end(self, result: StreamedRunResult[Any, Any]) -> None:
-        self._finish_reason = _REASONS.get(result.response.finish_reason or "stop", "stop")
-        usage = result.usage
-        measured = cast("int", getattr(usage, "unmeasured_requests", 0)) == 0
-        if measured and (usage.input_tokens or usage.output_tokens):
-            self._usage = Usage(
-                input_tokens=usage.input_tokens,
-                output_tokens=usage.output_tokens,
-                cached_input_tokens=usage.cache_read_tokens,
-                reasoning_tokens=usage.details.get("reasoning_tokens", 0),
+        if live is None:
+            raise NodeError(
+                self.node_name,
+                "this result is not an open stream of the node's own agent; pass on what "
+                "self.agent.run_stream(…) gave, within its `async with`.",
             )
+        async for event in live.events(self.node_name, structured=structured):
+            yield event
+        self._finish_reason = live.finish_reason
+        self._usage = live.usage
 
     @property
     def finish_reason(self) -> FinishReason | None:

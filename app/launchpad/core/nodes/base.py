@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import ABC, abstractmethod
-from typing import Any, TypeVar
+from functools import lru_cache
+from typing import Any, Self
 
 from pydantic import BaseModel
 
 from launchpad.core.task import TaskContext
 from launchpad.errors import DefinitionError
 from launchpad.events import FinishReason, Usage
-
-OutputT = TypeVar("OutputT")
 
 
 class Node(ABC):
@@ -27,6 +27,13 @@ class Node(ABC):
 
     def __init__(self, task_context: TaskContext | None = None) -> None:
         self._task_context = task_context
+
+    @classmethod
+    def instance(cls, task_context: TaskContext | None = None) -> Self:
+        """A node for one run. A subclass may declare `__init__(self)` alone, and not call ours."""
+        node = cls(task_context) if _takes_context(cls) else cls()
+        node._task_context = task_context  # noqa: SLF001 - ours
+        return node
 
     @property
     def node_name(self) -> str:
@@ -78,3 +85,8 @@ class Node(ABC):
     def usage(self) -> Usage | None:
         """The tokens of the node's model, where the upstream said."""
         return None
+
+
+@lru_cache(maxsize=1024)
+def _takes_context(node_class: type[Node]) -> bool:
+    return len(inspect.signature(node_class).parameters) > 0

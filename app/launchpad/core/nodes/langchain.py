@@ -111,7 +111,7 @@ def _runnable_of(node_class: type[LangChainStreamingNode]) -> Runnable[Any, Any]
         raise ConfigurationError(
             f"{node_class.__name__} needs LangChain: pip install 'launchpad[langchain]'."
         ) from error
-    return node_class().get_runnable()
+    return node_class.instance().get_runnable()
 
 
 def _message(message: Any) -> tuple[str, Any]:

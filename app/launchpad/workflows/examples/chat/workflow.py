@@ -1,5 +1,7 @@
 """`ChatWorkflow`: one node, the whole conversation, every sampling parameter honoured."""
 
+from typing import ClassVar
+
 from launchpad.core.nodes.agent import AgentConfig
 from launchpad.core.nodes.agent_streaming_node import AgentStreamingNode
 from launchpad.core.schema import NodeConfig, WorkflowSchema
@@ -9,6 +11,8 @@ from launchpad.wire.openai_chat.schema import OpenAIChatSchema
 
 class ChatNode(AgentStreamingNode):
     """Sends the conversation as it is; `AgentStreamingNode.process` does all of it."""
+
+    takes_client_form: ClassVar[bool] = True
 
     def get_agent_config(self) -> AgentConfig:
         """The configured default model."""

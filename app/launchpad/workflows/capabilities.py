@@ -1,0 +1,45 @@
+"""What a workflow can do with a chat request, read off its nodes."""
+
+from __future__ import annotations
+
+import typing
+
+from launchpad.core.nodes.agent import AgentHolder
+from launchpad.core.nodes.agent_streaming_node import AgentStreamingNode
+from launchpad.core.nodes.base import Node
+from launchpad.core.nodes.router import BaseRouter
+from launchpad.core.workflow import Workflow
+from launchpad.wire.openai_chat.parameters import Capabilities
+
+__all__ = ["capabilities_of"]
+
+
+def capabilities_of(workflow: type[Workflow]) -> Capabilities:
+    """What every request to `workflow` may ask for; how many choices is the server's to say."""
+    nodes = list(workflow.node_classes())
+    agents = [node for node in nodes if issubclass(node, AgentStreamingNode)]
+    takes_form = any(node.takes_client_form for node in agents)
+    return Capabilities(
+        sampling=bool(agents),
+        client_tools=takes_form,
+        response_format=takes_form,
+        structured=any(_may_speak_json(node) for node in nodes),
+    )
+
+
+def _may_speak_json(node: type[Node]) -> bool:
+    """Whether the node's output can be JSON. What cannot be told may be."""
+    if issubclass(node, BaseRouter):
+        return False
+    if issubclass(node, AgentHolder):
+        return node.instance().get_agent_config().output_type is not str
+    return not _yields_only_str(node)
+
+
+def _yields_only_str(node: type[Node]) -> bool:
+    """`process` says by its annotation that it yields or returns text, and nothing else."""
+    try:
+        hint = typing.get_type_hints(node.process).get("return")
+    except Exception:  # noqa: BLE001 - an annotation that cannot be resolved tells nothing
+        return False
+    return hint is str or (typing.get_args(hint)[:1] == (str,))
