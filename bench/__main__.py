@@ -34,7 +34,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
         "--measure", metavar="NAME,…", help=f"of {', '.join((*MEASURES, *ELSEWHERE))}"
     )
     parser.add_argument("--idle-streams", type=int, default=1000, help="for idle_memory (1000)")
-    parser.add_argument("--plot", type=Path, help="where to draw the plot (bench/results/)")
+    parser.add_argument("--output", type=Path, default=RESULTS, help="folder (bench/results/)")
+    parser.add_argument("--plot", type=Path, help="where to draw the plot (in that folder)")
+    parser.add_argument("--no-plot", action="store_true", help="draw none")
     parser.add_argument(
         "--profile", action="store_true", help="say where a token's time goes, and stop"
     )
@@ -122,13 +124,16 @@ def _write(
     found: dict[str, dict[str, float]],
     more: dict[str, dict[str, float] | None],
 ) -> None:
-    RESULTS.mkdir(exist_ok=True)
+    folder: Path = options.output
+    folder.mkdir(parents=True, exist_ok=True)
     stem = time.strftime("%Y%m%d-%H%M%S")
     raw = {"machine": report.machine(), "rounds": results.figures, "failures": results.failures}
-    (RESULTS / f"{stem}.json").write_text(json.dumps(raw | more, indent=1))
-    (RESULTS / f"{stem}.md").write_text(text)
+    (folder / f"{stem}.json").write_text(json.dumps(raw | more, indent=1))
+    (folder / f"{stem}.md").write_text(text)
+    if options.no_plot:
+        return
     try:
-        report.plot(found, options.plot or RESULTS / f"{stem}.png")
+        report.plot(found, options.plot or folder / f"{stem}.png")
     except subprocess.CalledProcessError as error:
         print(f"No plot: {error}")
 

@@ -22,6 +22,7 @@ __all__ = ["Call", "Client", "Load", "LoadError", "quantile"]
 
 _END = b"\n0\r\n\r\n"
 _FRAME = b"data: "
+_STATUS = b"HTTP/1.1 200"
 
 
 class LoadError(RuntimeError):
@@ -95,8 +96,14 @@ class Client(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         load = self._load
+        if self._closing:
+            return
         if self._waiting_for_head:
-            if not data.startswith(b"HTTP/1.1 200"):
+            data = self._tail + data
+            self._tail = data if len(data) < len(_STATUS) else b""
+            if self._tail:
+                return
+            if not data.startswith(_STATUS):
                 self._fail(data[:500].decode(errors="replace"))
                 return
             self._waiting_for_head = False

@@ -18,7 +18,18 @@ from bench.load import Call, Client, Load, LoadError, connect, quantile
 from bench.process import Server, cpu_seconds
 from bench.upstream import json_deltas
 
-__all__ = ["Bench", "flat", "idle_memory", "one_token", "paced", "ramp", "structured"]
+__all__ = [
+    "Bench",
+    "check",
+    "close",
+    "failure_text",
+    "flat",
+    "idle_memory",
+    "one_token",
+    "paced",
+    "ramp",
+    "structured",
+]
 
 Figures = dict[str, float]
 
@@ -67,13 +78,15 @@ class _Meter:
         return wall, server, upstream, own
 
 
-def _check(load: Load) -> None:
+def check(load: Load) -> None:
+    """Raise LoadError where a stream failed."""
     if load.failures:
         count = len(load.failures)
         raise LoadError(f"{count} streams failed, the first with: {load.failures[0]}")
 
 
-def _close(clients: Sequence[Client]) -> None:
+def close(clients: Sequence[Client]) -> None:
+    """Leave all streams."""
     for client in clients:
         client.close()
 
@@ -93,8 +106,8 @@ async def flat(bench: Bench, *, streams: int = 32, tokens: int = TOKENS) -> Figu
     completed = load.completed + (streams if bench.quick else 3 * streams)
     await _window(load, completed, least=1.0 if bench.quick else 4.0, most=5 if bench.quick else 15)
     wall, server, upstream, own = meter.stop()
-    _close(clients)
-    _check(load)
+    close(clients)
+    check(load)
     passed = load.tokens - tokens_before
     return {
         "tokens_per_s": passed / wall,
@@ -134,8 +147,8 @@ async def one_token(bench: Bench) -> Figures:
     meter, count = _Meter(bench), 50 if bench.quick else 300
     await run(count)
     _, server, _, _ = meter.stop()
-    _close([client])
-    _check(load)
+    close([client])
+    check(load)
     return {
         "first_token_ms": quantile(load.first_token, 0.5) * 1e3,
         "first_token_p99_ms": quantile(load.first_token, 0.99) * 1e3,
@@ -182,7 +195,7 @@ async def _pace(bench: Bench, streams: int, *, hold: float, skip_ramp: bool) -> 
         wall, server, upstream, own = meter.stop()
         held = time.monotonic() - started
         expected = streams * RATE * (held if skip_ramp else held + 0.5)
-        _close(clients)
+        close(clients)
         await asyncio.sleep(0.3)
     finally:
         gc.enable()
@@ -192,7 +205,7 @@ async def _pace(bench: Bench, streams: int, *, hold: float, skip_ramp: bool) -> 
 async def paced(bench: Bench, *, streams: int = 100) -> Figures:
     """Latency added to each token of steady streams."""
     result = await _pace(bench, streams, hold=2.0 if bench.quick else 6.0, skip_ramp=True)
-    _check(result.load)
+    check(result.load)
     latencies = result.load.latencies
     return {
         "added_p50_ms": quantile(latencies, 0.5) * 1e3,
@@ -251,8 +264,8 @@ async def idle_memory(bench: Bench, *, streams: int) -> Figures:
     before = await grow(100)
     after = await grow(streams)
     alive = sum(client.streaming for client in clients)
-    _close(clients)
-    _check(load)
+    close(clients)
+    check(load)
     return {"idle_kib_per_stream": (after - before) / streams / 1024, "idle_alive": float(alive)}
 
 
@@ -287,8 +300,8 @@ async def structured(bench: Bench, *, size: int, runs: int = 0) -> Figures:
     meter = _Meter(bench)
     await run(runs)
     wall, server, _, own = meter.stop()
-    _close([client])
-    _check(load)
+    close([client])
+    check(load)
     kilobytes = size // 1000
     return {
         f"json_cpu_us_per_delta_{kilobytes}k": server / runs / deltas * 1e6,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 
@@ -23,7 +24,7 @@ PANELS = (
 OURS, OTHERS = "#c2410c", "#94a3b8"
 
 
-def draw(found: dict, path: Path) -> None:
+def draw(found: dict[str, Any], path: Path) -> None:
     """Panels of bars on logarithmic scales, the best at the top."""
     subjects = found["subjects"]
     panels = [panel for panel in PANELS if any(panel[0] in one["figures"] for one in subjects)]

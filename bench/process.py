@@ -118,8 +118,11 @@ class Server:
             else:
                 return
         self.stop()
-        tail = self.log.read_text(errors="replace")[-2000:]
-        raise RuntimeError(f"The server did not start listening:\n{tail}")
+        raise RuntimeError(f"The server did not start listening: {self.said()}")
+
+    def said(self, characters: int = 200) -> str:
+        """The end of what it wrote to its log."""
+        return self.log.read_text(errors="replace")[-characters:].strip()
 
     def pids(self) -> list[int]:
         """The server's processes as they are now."""

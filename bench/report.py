@@ -14,7 +14,7 @@ from pathlib import Path
 from bench.subjects import SERVERS, SUBJECTS
 from bench.subjects.environments import python, versions
 
-__all__ = ["machine", "markdown", "medians", "plot", "version_line"]
+__all__ = ["machine", "markdown", "medians", "plot", "table", "version_line"]
 
 Medians = Mapping[str, Mapping[str, float]]
 BASELINE = "bare"
@@ -96,7 +96,8 @@ def _saturated(named: Mapping[str, float]) -> bool:
     return others > SATURATED and named.get("server_share", 1) < SATURATED
 
 
-def _table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """A Markdown table's lines; all columns but the first are numbers."""
     lines = ["| " + " | ".join(headers) + " |"]
     lines.append("| --- |" + " ---: |" * (len(headers) - 1))
     return lines + ["| " + " | ".join(row) + " |" for row in rows]
@@ -120,7 +121,7 @@ def markdown(
     ]
     kind = "One quick round" if quick else f"Medians of {rounds} interleaved rounds"
     lines = [f"{kind}; the server alone on one core. {machine()}.", ""]
-    lines += _table(["", *(column.title for column in COLUMNS)], rows)
+    lines += table(["", *(column.title for column in COLUMNS)], rows)
     if any(_saturated(named) for named in found.values()):
         lines += ["", "† The clients' core was the limit: CPU a token is the server's figure."]
     lines += _structured(found) + _workers(found)
@@ -156,7 +157,7 @@ def _structured(found: Medians) -> list[str]:
     headers = ["structured, by document"]
     headers += [f"CPU a delta at {size} KB, µs" for size in sizes]
     headers += [f"bytes sent a byte at {size} KB" for size in sizes]
-    return ["", *_table(headers, rows)]
+    return ["", *table(headers, rows)]
 
 
 def _workers(found: Medians) -> list[str]:
@@ -173,13 +174,13 @@ def _workers(found: Medians) -> list[str]:
     if not rows:
         return []
     headers = ["clients on the same cores", "tokens/s, 1 worker on 1 core", "2 on 2", "ratio"]
-    return ["", *_table(headers, rows)]
+    return ["", *table(headers, rows)]
 
 
 def _pairs(title: str, figures: Mapping[str, float] | None) -> list[str]:
     if not figures:
         return []
-    return ["", *_table([title, "median"], [[k, f"{v:,.3g}"] for k, v in figures.items()])]
+    return ["", *table([title, "median"], [[k, f"{v:,.3g}"] for k, v in figures.items()])]
 
 
 def plot(found: Medians, path: Path) -> None:

@@ -17,6 +17,7 @@ from typing import Any
 import uvloop
 
 from bench import measures
+from bench.asking import ask, get
 from bench.load import LoadError
 from bench.measures import Bench
 from bench.process import Server, cores, free_port
@@ -129,7 +130,20 @@ class _Round:
             return
         with server:
             for subject in subjects:
-                self._measure(subject, server, names)
+                if self._answers(subject, server):
+                    self._measure(subject, server, names)
+
+    def _answers(self, subject: Subject, server: Server) -> bool:
+        """Wait for a first answer: a server may listen before it is ready."""
+        mode = "json:200" if "structured" in subject.measures else "flat:1"
+        get(self._upstream.port, f"/mode/{mode}")
+        try:
+            ask(subject.call(server.port, mode))
+        except (LoadError, OSError) as error:
+            said = "" if server.alive() else f" The server died: {server.said()}"
+            self._failed(subject.name, "its first answer", LoadError(f"{error!r}.{said}"))
+            return False
+        return True
 
     def _measure(self, subject: Subject, server: Server, names: Sequence[str]) -> None:
         for name in names:
@@ -182,6 +196,8 @@ class _Round:
 
     def _rate(self, subject: Subject, used: Sequence[int], workers: int) -> float:
         with SERVERS[subject.server].start(used, self._upstream.port, workers=workers) as server:
+            if not self._answers(subject, server):
+                raise LoadError("No answer.")
             call = subject.call(server.port, _MODES["workers"])
             bench = Bench(call, server, self._upstream, os.getpid(), self._plan.quick)
             return _await(measures.flat(bench, streams=64))["tokens_per_s"]

@@ -14,7 +14,7 @@ from bench.load import Call
 from bench.process import Server, free_port
 from bench.subjects.environments import PEERS, python
 
-__all__ = ["SERVERS", "SUBJECTS", "ServerKind", "Subject"]
+__all__ = ["SERVERS", "SUBJECTS", "ServerKind", "Subject", "profiled_launchpad"]
 
 APPS = Path(__file__).resolve().parent / "apps"
 LAUNCHPAD_APP = APPS / "launchpad_app.py"
@@ -70,6 +70,17 @@ def _app(name: str, *more: str) -> Argv:
 def _launchpad(interpreter: Path, port: int, upstream: int, workers: int) -> list[str]:
     command = [str(interpreter.parent / "launchpad"), "serve", str(LAUNCHPAD_APP)]
     return [*command, "--port", str(port), "--workers", str(workers)]
+
+
+def profiled_launchpad(profile: Path) -> Argv:
+    """The same server under cProfile, its figures left in `profile`."""
+
+    def argv(interpreter: Path, port: int, upstream: int, workers: int) -> list[str]:
+        # -P: that file's folder does not go on sys.path.
+        program = [str(interpreter), "-P", str(APPS / "launchpad_profiled.py"), str(profile)]
+        return [*program, *_launchpad(interpreter, port, upstream, workers)[1:]]
+
+    return argv
 
 
 def _litellm(interpreter: Path, port: int, upstream: int, workers: int) -> list[str]:
