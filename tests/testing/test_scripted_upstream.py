@@ -241,7 +241,8 @@ def test_status(
 
 
 def test_bad_requests_get_openais_error(client: OpenAI) -> None:
-    for options in ({"n": 0}, {"tool_choice": "auto"}, {"stream_options": {}}, {"stop": 7}):
+    bad: list[Any] = [{"n": 0}, {"tool_choice": "auto"}, {"stream_options": {}}, {"stop": 7}]
+    for options in bad:
         with pytest.raises(openai.BadRequestError):
             ask(client, "hi", **options)
     with pytest.raises(openai.BadRequestError):
