@@ -1,6 +1,6 @@
 """Models: what an agent says about its model, and how one is built, streamed and closed.
 
-Importing this imports no provider's SDK and not pydantic-ai; the modules below do when they are used.
+Importing this imports neither pydantic-ai nor a provider's SDK; using it does.
 """
 
 from launchpad.models.config import AgentConfig, ModelProvider

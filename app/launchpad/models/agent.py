@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from launchpad.models.config import AgentConfig
 from launchpad.models.loops import Memo, loop_scope
+from launchpad.models.override import model_override
 from launchpad.models.provider import build_model, model_settings_key, resolve
 from launchpad.settings import Settings, get_settings
 
@@ -44,7 +45,9 @@ def build_agent(
     except RuntimeError:
         return build()
     memo: Memo[Agent[Any, Any]] = loop_scope().kept.setdefault(_AGENTS, Memo())
-    key = (config, streaming, name, allow_client_form, *model_settings_key(settings))
+    # The kept agent holds the model that stands in, so its id names no other one.
+    override = id(model_override.get())
+    key = (config, streaming, name, allow_client_form, override, *model_settings_key(settings))
     return memo.get(key, build)
 
 
@@ -58,19 +61,16 @@ def _build(
         from launchpad.models.streaming import StreamingModel
 
         model = StreamingModel(model, allow_client_form=form)
-    return cast(
-        "Agent[Any, Any]",
-        Agent(
-            model,
-            output_type=output,
-            instructions=config.instructions,
-            system_prompt=config.system_prompt,
-            tools=config.tools,
-            deps_type=config.deps_type,
-            model_settings=cast("ModelSettings | None", _plain(config.model_settings)),
-            retries=config.retries,
-            name=config.name or name,
-        ),
+    return Agent(
+        model,
+        output_type=output,
+        instructions=config.instructions,
+        system_prompt=config.system_prompt,
+        tools=config.tools,
+        deps_type=config.deps_type,
+        model_settings=cast("ModelSettings | None", _plain(config.model_settings)),
+        retries=config.retries,
+        name=config.name or name,
     )
 
 

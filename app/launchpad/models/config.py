@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from types import NoneType
 from typing import Any
 
 
@@ -46,7 +47,7 @@ class AgentConfig:
     instructions: str | None = None
     system_prompt: str | Sequence[str] = ()
     tools: Sequence[Any] = ()
-    deps_type: type[Any] = type(None)
+    deps_type: type[Any] = NoneType
     model_settings: Mapping[str, Any] | None = None
     retries: int = 1
     base_url: str | None = None

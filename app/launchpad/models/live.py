@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 from launchpad.events import (
     Delta,
@@ -24,6 +24,7 @@ from launchpad.events import (
 )
 from launchpad.models.openai_compatible.chunks import Chunk
 from launchpad.models.openai_compatible.completion import text_of
+from launchpad.models.openai_compatible.json_values import as_object, objects_in
 from launchpad.models.openai_compatible.stream import ChatStream
 
 _FINISH_REASONS: dict[str, FinishReason] = {
@@ -43,8 +44,10 @@ def finish_reason_of(raw: str | None) -> FinishReason | None:
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Which tool calls mean what: `output` tools carry the structured output, `client` ones are
-    for the client to run; all others stay hidden. `text` says whether text is an output.
+    """Which tool calls mean what.
+
+    `output` tools carry the structured output, `client` ones are for the client to run, all others
+    stay hidden; `text` says whether text is an output too.
     """
 
     output: frozenset[str] = frozenset()
@@ -106,10 +109,7 @@ class ChatLive(LiveStream):
         choice = chunk["choices"][0]
         if choice.get("finish_reason"):
             self.finish_reason = finish_reason_of(str(choice["finish_reason"]))
-        delta = choice.get("delta")
-        if not isinstance(delta, dict):
-            return
-        found = cast("dict[str, Any]", delta)
+        found = as_object(choice.get("delta"))
         if found.get("refusal"):
             # pydantic-ai, too, takes nothing else from a chunk that refuses.
             out.append(RefusalDelta(say.node, str(found["refusal"])))
@@ -119,7 +119,7 @@ class ChatLive(LiveStream):
         if text:
             self._text(text, say, out)
         for fragment in found.get("tool_calls") or ():
-            function = fragment.get("function") or {}
+            function = as_object(fragment.get("function"))
             out += say.tool_call(
                 fragment["index"],
                 function.get("name"),
@@ -133,7 +133,7 @@ class ChatLive(LiveStream):
             if isinstance(words, str) and words:
                 out.append(ReasoningDelta(say.node, words))
                 return
-        for detail in delta.get("reasoning_details") or ():
+        for detail in objects_in(delta.get("reasoning_details")):
             words = detail.get("text") or detail.get("summary")
             if isinstance(words, str) and words:
                 out.append(ReasoningDelta(say.node, words))
@@ -196,16 +196,14 @@ class _Call:
     index: int | None = None
 
 
-def _usage(raw: object) -> Usage | None:
+def _usage(raw: object) -> Usage:
     """OpenAI's `usage` object, as it came."""
-    if not isinstance(raw, dict):
-        return None
-    given = cast("dict[str, Any]", raw)
+    given = as_object(raw)
 
     def count(*path: str) -> int:
         value: Any = given
         for name in path:
-            value = cast("dict[str, Any]", value).get(name) if isinstance(value, dict) else None
+            value = as_object(value).get(name)
         return value if isinstance(value, int) else 0
 
     return Usage(

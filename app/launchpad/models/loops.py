@@ -49,7 +49,7 @@ class LoopScope:
             while self._closers:
                 try:
                     await self._closers.pop()()
-                except Exception:
+                except Exception:  # noqa: BLE001  # whatever it is, the others must close
                     _log.exception("A model client did not close.")
 
 

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 from launchpad.errors import ConfigurationError
 from launchpad.models.config import AgentConfig, ModelProvider
 from launchpad.models.loops import Memo, loop_scope
+from launchpad.models.override import model_override
 from launchpad.settings import Settings, get_settings
 
 if TYPE_CHECKING:
@@ -98,8 +99,11 @@ def resolve(config: AgentConfig, settings: Settings | None = None) -> AgentConfi
 def check_config(config: AgentConfig, settings: Settings | None = None) -> None:
     """Raise `ConfigurationError` for what is certainly missing: a package, a key, an address.
 
-    Builds and imports nothing; asks nothing of the network. The message says what to install or set.
+    Builds and imports nothing, and asks nothing of the network. Nothing is missing under a
+    `model_override`.
     """
+    if model_override.get() is not None:
+        return
     config = resolve(config, settings)
     provider = cast("ModelProvider", config.model_provider)
     needs = _NEEDS[provider]
@@ -126,8 +130,12 @@ def check_config(config: AgentConfig, settings: Settings | None = None) -> None:
 def build_model(config: AgentConfig, settings: Settings | None = None) -> Model:
     """The pydantic-ai model for `config`: the same one for equal configs on one event loop.
 
-    Outside a loop it is built anew each time. Raises `ConfigurationError`.
+    Outside a loop it is built anew each time; a `model_override` comes before any config.
+    Raises `ConfigurationError`.
     """
+    override = model_override.get()
+    if override is not None:
+        return override
     settings = settings or get_settings()
     config = resolve(config, settings)
     try:

@@ -114,7 +114,7 @@ class HidingResponse(WrappedResponse):
         self._hidden = hidden
         self._hidden_parts: set[int] = set()
 
-    async def _events(self) -> AsyncIterator[ModelResponseStreamEvent]:  # type: ignore[override]
+    async def _events(self) -> AsyncIterator[ModelResponseStreamEvent]:
         async for event in self.inner:
             if isinstance(event, PartStartEvent) and self._hides(event.part):
                 self._hidden_parts.add(event.index)
@@ -159,7 +159,7 @@ class TeeResponse(WrappedResponse):
         self._for_agent.append(event)
         self.for_live.append(event)
 
-    async def _events(self) -> AsyncIterator[ModelResponseStreamEvent]:  # type: ignore[override]
+    async def _events(self) -> AsyncIterator[ModelResponseStreamEvent]:
         waiting = self._for_agent
         while True:
             while waiting:
@@ -172,24 +172,32 @@ class TeeResponse(WrappedResponse):
 def _joined(waiting: deque[ModelResponseStreamEvent]) -> ModelResponseStreamEvent:
     """The next event, with the text deltas of the same part that follow it merged in."""
     first = waiting.popleft()
-    if not _is_text_delta(first):
+    text = _plain_text(first)
+    if text is None or not isinstance(first, PartDeltaEvent):
         return first
-    texts = [first.delta.content_delta]  # type: ignore[union-attr]
-    while waiting and _is_text_delta(waiting[0]) and waiting[0].index == first.index:  # type: ignore[union-attr]
-        texts.append(waiting.popleft().delta.content_delta)  # type: ignore[union-attr]
-    if len(texts) == 1:
-        return first
-    return PartDeltaEvent(index=first.index, delta=TextPartDelta(content_delta="".join(texts)))  # type: ignore[union-attr]
+    texts = [text]
+    while waiting:
+        following = waiting[0]
+        text = _plain_text(following)
+        if (
+            text is None
+            or not isinstance(following, PartDeltaEvent)
+            or following.index != first.index
+        ):
+            break
+        texts.append(text)
+        waiting.popleft()
+    return PartDeltaEvent(index=first.index, delta=TextPartDelta(content_delta="".join(texts)))
 
 
-def _is_text_delta(event: ModelResponseStreamEvent) -> bool:
-    return (
-        isinstance(event, PartDeltaEvent)
-        and isinstance(event.delta, TextPartDelta)
-        and not event.delta.provider_details
-        and not event.delta.citations_delta
-        and event.delta.provider_name is None
-    )
+def _plain_text(event: ModelResponseStreamEvent) -> str | None:
+    """The text of an event that only adds text."""
+    if not isinstance(event, PartDeltaEvent) or not isinstance(event.delta, TextPartDelta):
+        return None
+    delta = event.delta
+    if delta.provider_details or delta.citations_delta or delta.provider_name is not None:
+        return None
+    return delta.content_delta
 
 
 class EventLive(LiveStream):
@@ -228,31 +236,41 @@ class EventLive(LiveStream):
         self.usage = usage_of(response.usage)
 
 
-def _deltas(event: ModelResponseStreamEvent, say: Speech) -> list[Delta]:
+def _deltas(event: ModelResponseStreamEvent, say: Speech) -> Sequence[Delta]:
     if isinstance(event, PartStartEvent):
-        part = event.part
-        if isinstance(part, TextPart):
-            return say.text(part.content)
-        if isinstance(part, ThinkingPart):
-            return [ReasoningDelta(say.node, part.content)] if part.content else []
-        if isinstance(part, ToolCallPart):
-            return say.tool_call(event.index, part.tool_name, part.tool_call_id, _json(part.args))
-    elif isinstance(event, PartDeltaEvent):
-        delta = event.delta
-        if isinstance(delta, TextPartDelta):
-            return say.text(delta.content_delta)
-        if isinstance(delta, ThinkingPartDelta):
-            words = delta.content_delta
-            return [ReasoningDelta(say.node, words)] if words else []
-        if isinstance(delta, ToolCallPartDelta):
-            return say.tool_call(
-                event.index, delta.tool_name_delta, delta.tool_call_id, _json(delta.args_delta)
-            )
-    return []
+        return _started(event.index, event.part, say)
+    if isinstance(event, PartDeltaEvent):
+        return _added(event.index, event.delta, say)
+    return ()
 
 
-def _json(arguments: str | dict[str, Any] | None) -> str | None:
-    return json.dumps(arguments) if isinstance(arguments, dict) else arguments
+def _started(index: int, part: object, say: Speech) -> Sequence[Delta]:
+    if isinstance(part, TextPart):
+        return say.text(part.content)
+    if isinstance(part, ThinkingPart) and part.content:
+        return [ReasoningDelta(say.node, part.content)]
+    if isinstance(part, ToolCallPart):
+        return say.tool_call(index, part.tool_name, part.tool_call_id, _json(part.args))
+    return ()
+
+
+def _added(index: int, delta: object, say: Speech) -> Sequence[Delta]:
+    if isinstance(delta, TextPartDelta):
+        return say.text(delta.content_delta)
+    if isinstance(delta, ThinkingPartDelta) and delta.content_delta:
+        return [ReasoningDelta(say.node, delta.content_delta)]
+    if isinstance(delta, ToolCallPartDelta):
+        return say.tool_call(
+            index, delta.tool_name_delta, delta.tool_call_id, _json(delta.args_delta)
+        )
+    return ()
+
+
+def _json(arguments: object) -> str | None:
+    """A call's arguments as JSON text; some providers give them as one object."""
+    if arguments is None or isinstance(arguments, str):
+        return arguments
+    return json.dumps(arguments)
 
 
 def usage_of(usage: Any) -> Usage | None:

@@ -48,6 +48,13 @@ _STATUS_BY_CODE = {
     "authentication_error": 401,
     "model_not_found": 404,
 }
+_OURS = {
+    401: ("The model provider refused this server's credentials.", "upstream_authentication"),
+    402: ("The model provider's quota is used up.", "upstream_quota_exceeded"),
+    403: ("The model provider refused this server's credentials.", "upstream_authentication"),
+    404: ("The model provider does not know the configured model.", "upstream_model_not_found"),
+}
+"""What this server's operator has to put right, not the client."""
 
 
 def as_upstream_error(error: BaseException) -> UpstreamError | None:
@@ -75,19 +82,17 @@ def http_error(
     """The error for an upstream's HTTP status and (decoded) error body."""
     said = _error_object(body)
     code = code or _code_of(said)
-    if code == "insufficient_quota" or status == 402:
+    if status in {400, 413, 422} and code != "insufficient_quota":
         return UpstreamError(
-            "The model provider's quota is used up.", code="upstream_quota_exceeded"
+            safe_words(said.get("message")) or "The model provider rejected the request.",
+            status=400,
+            code=code or "upstream_rejected",
+            type="invalid_request_error",
         )
-    if status in {401, 403}:
-        return UpstreamError(
-            "The model provider refused this server's credentials.", code="upstream_authentication"
-        )
-    if status == 404:
-        return UpstreamError(
-            "The model provider does not know the configured model.",
-            code="upstream_model_not_found",
-        )
+    if status == 408:
+        return UpstreamTimeoutError("The model provider timed out.")
+    if code == "insufficient_quota":
+        status = 402
     if status == 429:
         return UpstreamError(
             "The model provider's rate limit is reached.",
@@ -96,16 +101,9 @@ def http_error(
             type="rate_limit_error",
             retry_after=retry_after,
         )
-    if status in {400, 413, 422}:
-        words = safe_words(said.get("message")) or "The model provider rejected the request."
-        return UpstreamError(
-            words,
-            status=400,
-            code=code or "upstream_rejected",
-            type="invalid_request_error",
-        )
-    if status == 408:
-        return UpstreamTimeoutError("The model provider timed out.")
+    if status in _OURS:
+        message, our_code = _OURS[status]
+        return UpstreamError(message, code=our_code)
     return UpstreamError("The model provider failed.", retry_after=retry_after)
 
 
@@ -123,7 +121,7 @@ def in_stream_error(said: object) -> UpstreamError:
 
 
 def safe_words(message: object) -> str | None:
-    """An upstream's message, if it may be shown to a client: no address, path, key; not too long."""
+    """An upstream's message, if it may be shown: no address, path or key in it, not too long."""
     if not isinstance(message, str):
         return None
     words = " ".join(message.split())

@@ -19,6 +19,7 @@ from typing import Annotated, Any, Literal, TypeAlias, cast
 
 import msgspec
 
+from launchpad.models.openai_compatible.json_values import as_object, objects_in
 from launchpad.models.openai_compatible.sse import events_of
 from launchpad.models.openai_compatible.tool_calls import ToolCallIndices
 
@@ -88,7 +89,7 @@ class ChunkDecoder:
 
     `separate` are texts that must come out as whole chunks because they mean something as a chunk
     (`<think>`); with `hold_leading_space`, text of white space only does too until other text came.
-    `finished` says that a finish reason came, `done` that `[DONE]` came; what follows it is ignored.
+    `finished`: a finish reason came. `done`: `[DONE]` came, and what follows it is ignored.
     """
 
     def __init__(self, *, separate: Iterable[str] = (), hold_leading_space: bool = False) -> None:
@@ -174,17 +175,13 @@ class ChunkDecoder:
         if chunk.get("error"):
             raise UpstreamSaidError(chunk["error"])
         _keep_first_choice(chunk)
-        for choice in chunk.get("choices") or ():
+        for choice in chunk["choices"]:
             if choice.get("finish_reason"):
                 self.finished = True
-            delta = choice.get("delta")
-            if isinstance(delta, dict):
-                self._note_delta(cast("dict[str, Any]", delta))
+            delta = as_object(choice.get("delta"))
+            if delta.get("tool_calls"):
+                delta["tool_calls"] = self._indices.settle(delta["tool_calls"])
         into.append(chunk)
-
-    def _note_delta(self, delta: dict[str, Any]) -> None:
-        if delta.get("tool_calls"):
-            delta["tool_calls"] = self._indices.settle(delta["tool_calls"])
 
 
 def _decode_texts(literals: list[bytes]) -> list[str] | None:
@@ -212,12 +209,6 @@ def _decode_object(data: bytes) -> Chunk:
 
 def _keep_first_choice(chunk: Chunk) -> None:
     """Leave only the choice with index 0: pydantic-ai reads whatever choice comes first."""
-    choices = chunk.get("choices")
-    if not isinstance(choices, list):
-        chunk["choices"] = []
-        return
     chunk["choices"] = [
-        choice
-        for choice in cast("list[Any]", choices)
-        if isinstance(choice, dict) and not cast("dict[str, Any]", choice).get("index")
+        choice for choice in objects_in(chunk.get("choices")) if not choice.get("index")
     ]

@@ -18,6 +18,7 @@ import openai
 
 from launchpad.errors import UpstreamError, UpstreamTimeoutError
 from launchpad.models.openai_compatible.completion import CompletionBuilder
+from launchpad.models.openai_compatible.json_values import as_object
 from launchpad.models.openai_compatible.request import Endpoint, StatusError, open_stream
 from launchpad.models.openai_compatible.stream import ChatStream, Reading
 from launchpad.models.openai_compatible.watchdog import Patience
@@ -69,20 +70,20 @@ class StreamingOpenAI(openai.AsyncOpenAI):
         self._locate = locate
         self._endpoint: Endpoint | None = None
 
-    def copy(self, **_: Any) -> Self:  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+    def copy(self, **_: Any) -> Self:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Itself: pydantic-ai copies a client to set `max_retries`, which is not used here."""
         return self
 
-    with_options = copy  # type: ignore[assignment]  # pyright: ignore[reportAssignmentType]
+    with_options = copy  # pyright: ignore[reportAssignmentType]
 
-    async def post(  # type: ignore[override]  # pyright: ignore[reportIncompatibleMethodOverride]
+    async def post(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, path: str, *, body: Any = None, stream: bool = False, **rest: Any
     ) -> Any:
-        """Send a request of the SDK. Chat completions come back as `ChatStream` or `ChatCompletion`."""
+        """Send what the SDK made. A chat completion comes back as `ChatStream` or whole."""
         if path != "/chat/completions":
             return await super().post(path, body=body, stream=stream, **rest)
         options = cast("Mapping[str, Any]", rest.get("options") or {})
-        payload = {**body, **(options.get("extra_json") or {}), "stream": True}
+        payload = {**as_object(body), **as_object(options.get("extra_json")), "stream": True}
         payload.setdefault("stream_options", {"include_usage": True})
         opened = await self._open(payload, options)
         if stream:
@@ -137,7 +138,7 @@ class StreamingOpenAI(openai.AsyncOpenAI):
         if self._locate is not None:
             self._endpoint = await self._locate()
         else:
-            # `default_headers` holds what identifies the organisation, and the SDK's own statistics.
+            # `default_headers`: what names the organisation, and the SDK's own statistics.
             named = {
                 name: value
                 for name, value in _given(self.default_headers).items()
@@ -164,11 +165,11 @@ def chained(error: UpstreamError, cause: BaseException) -> UpstreamError:
 
 
 def _status_error(error: StatusError, url: str) -> openai.APIStatusError:
-    """As the SDK would have raised it, so that pydantic-ai reads codes, headers, content filters."""
+    """As the SDK raises it, so that pydantic-ai finds codes, headers and content filters."""
     request = httpx2.Request("POST", url)
     response = httpx2.Response(error.status, headers=dict(error.headers), request=request)
     body = error.body
-    inner = cast("dict[str, Any]", body).get("error", body) if isinstance(body, dict) else body
+    inner = as_object(body).get("error", body)
     return openai.APIStatusError(f"HTTP status {error.status}", response=response, body=inner)
 
 

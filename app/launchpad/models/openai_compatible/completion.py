@@ -9,6 +9,7 @@ import msgspec
 from openai.types.chat import ChatCompletion
 
 from launchpad.models.openai_compatible.chunks import Chunk, Item
+from launchpad.models.openai_compatible.json_values import as_list, as_object, objects_in
 
 _HEAD = ("id", "created", "model", "service_tier", "system_fingerprint", "moderation", "usage")
 _JOINED = ("content", "refusal", "reasoning", "reasoning_content")
@@ -47,7 +48,7 @@ class CompletionBuilder:
             "finish_reason": self._finish_reason,
             "logprobs": {"content": self._logprobs} if self._logprobs else None,
         }
-        body = {**self._head, "object": "chat.completion", "choices": [choice]}
+        body: dict[str, Any] = {**self._head, "object": "chat.completion", "choices": [choice]}
         return ChatCompletion.construct(**body)
 
     def _add_chunk(self, chunk: Chunk) -> None:
@@ -58,12 +59,8 @@ class CompletionBuilder:
         for choice in chunk["choices"]:
             if choice.get("finish_reason"):
                 self._finish_reason = choice["finish_reason"]
-            logprobs = choice.get("logprobs")
-            if isinstance(logprobs, dict):
-                self._logprobs += cast("dict[str, Any]", logprobs).get("content") or []
-            delta = choice.get("delta")
-            if isinstance(delta, dict):
-                self._add_delta(cast("dict[str, Any]", delta))
+            self._logprobs += as_list(as_object(choice.get("logprobs")).get("content"))
+            self._add_delta(as_object(choice.get("delta")))
 
     def _add_delta(self, delta: dict[str, Any]) -> None:
         for name, value in delta.items():
@@ -73,9 +70,9 @@ class CompletionBuilder:
             elif isinstance(value, str) and (name in _JOINED or name in self._texts):
                 self._texts.setdefault(name, []).append(value)
             elif name == "content" and isinstance(value, list):
-                self._texts.setdefault(name, []).append(text_of(value))
+                self._texts.setdefault(name, []).append(text_of(cast("object", value)))
             elif isinstance(value, list):
-                self._message.setdefault(name, []).extend(value)
+                self._message.setdefault(name, []).extend(as_list(cast("object", value)))
             elif name != "role" and value is not None:
                 self._message[name] = value
 
@@ -87,23 +84,21 @@ class CompletionBuilder:
         call["id"] = call["id"] or fragment.get("id")
         if fragment.get("extra_content"):
             call["extra_content"] = fragment["extra_content"]
-        function = fragment.get("function") or {}
+        function = as_object(fragment.get("function"))
         call["function"]["name"] += function.get("name") or ""
         call["function"]["arguments"] += function.get("arguments") or ""
 
 
 def text_of(content: object) -> str:
-    """The text of a delta's `content`: a string, or a list of parts of which the text ones count."""
+    """The text of a delta's `content`: a string, or the text parts of a list."""
     if isinstance(content, str):
         return content
-    if not isinstance(content, list):
-        return ""
     pieces: list[str] = []
-    for part in cast("list[Any]", content):
+    for part in as_list(content):
         if isinstance(part, str):
             pieces.append(part)
-        elif isinstance(part, dict):
-            found = cast("dict[str, Any]", part)
+        else:
+            found = as_object(part)
             if found.get("type") == "text" and isinstance(found.get("text"), str):
                 pieces.append(found["text"])
     return "".join(pieces)
@@ -111,15 +106,14 @@ def text_of(content: object) -> str:
 
 def as_stream(completion: dict[str, Any]) -> bytes:
     """The event stream for the body of a server that answers whole although asked to stream."""
-    choices = [
+    choices: list[dict[str, Any]] = [
         {
             "index": choice.get("index", 0),
-            "delta": choice.get("message") or {},
+            "delta": as_object(choice.get("message")),
             "finish_reason": choice.get("finish_reason"),
             "logprobs": choice.get("logprobs"),
         }
-        for choice in completion.get("choices") or ()
-        if isinstance(choice, dict)
+        for choice in objects_in(completion.get("choices"))
     ]
-    chunk = {**completion, "object": "chat.completion.chunk", "choices": choices}
+    chunk: dict[str, Any] = {**completion, "object": "chat.completion.chunk", "choices": choices}
     return b"data: " + msgspec.json.encode(chunk) + b"\n\ndata: [DONE]\n\n"

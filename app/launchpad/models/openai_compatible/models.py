@@ -101,7 +101,7 @@ def _client(
     profile: Any,
     locate: Locate | None = None,
 ) -> StreamingOpenAI:
-    known: ModelProfile = profile or {}
+    known: dict[str, Any] = dict(profile or {})
     return StreamingOpenAI(
         base_url=base_url,
         api_key=api_key or _NO_KEY,
@@ -112,7 +112,7 @@ def _client(
         ),
         reading=Reading(
             tags=known.get("thinking_tags", ("<think>", "</think>")),
-            thinking_field=cast("Any", known).get("openai_chat_thinking_field"),
+            thinking_field=known.get("openai_chat_thinking_field"),
             hold_leading_space=known.get("ignore_streamed_leading_whitespace", False),
         ),
         locate=locate,

@@ -72,7 +72,7 @@ def _tls_context() -> ssl.SSLContext:
 
 
 def proxy_for(url: str) -> str | None:
-    """The proxy that the environment names for `url` (`HTTPS_PROXY`, `NO_PROXY`); None for loopback."""
+    """The proxy that the environment names for `url`; None for loopback and `NO_PROXY`."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     if is_loopback(host) or proxy_bypass(host):

@@ -14,6 +14,7 @@ from pydantic import BaseModel
 
 from launchpad.errors import UpstreamError, UpstreamTimeoutError
 from launchpad.models.openai_compatible.completion import as_stream
+from launchpad.models.openai_compatible.json_values import as_object
 from launchpad.models.openai_compatible.network import proxy_for, session, was_reused
 from launchpad.models.openai_compatible.stream import AsSdkError, ChatStream, Reading
 from launchpad.models.openai_compatible.watchdog import Patience, Watchdog, timeout_message
@@ -77,9 +78,7 @@ async def open_stream(
     except (aiohttp.ClientError, OSError) as error:
         raise UpstreamError("The connection to the model provider broke.") from error
     try:
-        if response.status >= 400:
-            body_said = await _error_body(response)
-            raise StatusError(response.status, body_said, response.headers)
+        await _check_status(response)
         stream = ChatStream(response, reading, watchdog, as_sdk_error)
         if response.content_type == "application/json":
             await _feed_whole(stream, response)
@@ -116,17 +115,21 @@ async def _feed_whole(stream: ChatStream, response: aiohttp.ClientResponse) -> N
     """Some servers answer whole although asked to stream."""
     data = await response.read()
     try:
-        found = json.loads(data)
+        body = as_object(json.loads(data))
     except ValueError:
-        found = None
-    if not isinstance(found, dict):
+        body = {}
+    if not body:
         raise UpstreamError("The model provider sent something that is not a chat stream.")
-    body = cast("dict[str, Any]", found)
     if body.get("error"):
-        code = body["error"].get("code") if isinstance(body["error"], dict) else None
+        code = as_object(body["error"]).get("code")
         status = code if isinstance(code, int) and 400 <= code < 600 else 502
         raise StatusError(status, body, response.headers)
     stream.feed(as_stream(body))
+
+
+async def _check_status(response: aiohttp.ClientResponse) -> None:
+    if response.status >= 400:
+        raise StatusError(response.status, await _error_body(response), response.headers)
 
 
 async def _error_body(response: aiohttp.ClientResponse) -> object:

@@ -25,6 +25,7 @@ from launchpad.models.openai_compatible.chunks import (
     Item,
     UpstreamSaidError,
 )
+from launchpad.models.openai_compatible.json_values import as_object, objects_in
 from launchpad.models.openai_compatible.sse import EventSplitter, EventTooLargeError
 from launchpad.models.openai_compatible.watchdog import Watchdog
 from launchpad.models.upstream_errors import in_stream_error
@@ -53,7 +54,7 @@ AsSdkError = Callable[[UpstreamError], Exception]
 
 
 class ChatStream:
-    """An open streaming answer. Async iterator of chunks for pydantic-ai; `pull` for the live reader.
+    """An open answer: async iterator of chunks for pydantic-ai, `pull` for the live reader.
 
     Errors are `UpstreamError`s; the iterator raises what `as_sdk_error` makes of them, because
     pydantic-ai (its `FallbackModel`, its instrumentation) knows the SDK's. Closing is immediate
@@ -164,10 +165,7 @@ class ChatStream:
     def _decode(self, data: bytes) -> None:
         items: list[Item] = []
         try:
-            if data:
-                block = self._splitter.feed(data)
-            else:
-                block = self._last_event()
+            block = self._splitter.feed(data) if data else self._last_event()
             if block:
                 self._decoder.decode(block, items)
         except (GarbageError, EventTooLargeError) as error:
@@ -220,17 +218,19 @@ class ChatStream:
             del pending[0]
             self._last_whole = first
             return ChatCompletionChunk.construct(**first)
-        count = 1
-        while count < len(pending) and isinstance(pending[count], str):
-            count += 1
-        text = "".join(pending[:count])  # type: ignore[arg-type]  # only texts up to `count`
-        del pending[:count]
-        return ChatCompletionChunk.construct(**_with_text(self._last_whole, text))
+        texts: list[str] = []
+        for item in pending:
+            if not isinstance(item, str):
+                break
+            texts.append(item)
+        del pending[: len(texts)]
+        return ChatCompletionChunk.construct(**_with_text(self._last_whole, "".join(texts)))
 
 
 def _with_text(whole: Chunk, text: str) -> Chunk:
     """A chunk like `whole` whose delta is `text` alone."""
-    choice = whole["choices"][0] if whole.get("choices") else {}
+    choices = objects_in(whole.get("choices"))
+    choice = choices[0] if choices else {}
     like = {name: value for name, value in whole.items() if name not in _OF_ONE_CHUNK}
     delta = {"content": text}
     like["choices"] = [
@@ -244,7 +244,7 @@ def _carries(chunk: Chunk) -> bool:
     if not chunk["choices"]:
         return bool(chunk.get("usage"))
     choice = chunk["choices"][0]
-    delta = choice.get("delta") or {}
+    delta = as_object(choice.get("delta"))
     return bool(choice.get("finish_reason")) or any(
         value for name, value in delta.items() if name != "role"
     )

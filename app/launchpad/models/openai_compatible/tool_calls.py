@@ -7,7 +7,9 @@ call; one without an id belongs to the latest call under its index.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
+
+from launchpad.models.openai_compatible.json_values import objects_in
 
 
 class ToolCallIndices:
@@ -20,14 +22,8 @@ class ToolCallIndices:
         self._next = 0
 
     def settle(self, fragments: object) -> list[dict[str, Any]]:
-        """The fragments of one chunk, each with its own call's index. Entries that are no object are dropped."""
-        if not isinstance(fragments, list):
-            return []
-        return [
-            self._settle_one(cast("dict[str, Any]", fragment))
-            for fragment in cast("list[Any]", fragments)
-            if isinstance(fragment, dict)
-        ]
+        """The fragments of one chunk, each with its own call's index."""
+        return [self._settle_one(fragment) for fragment in objects_in(fragments)]
 
     def _settle_one(self, fragment: dict[str, Any]) -> dict[str, Any]:
         given = fragment.get("index")

@@ -1,0 +1,20 @@
+"""Decoded JSON of unknown shape, read without trust."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+
+def as_object(value: object) -> dict[str, Any]:
+    """`value` if it is a JSON object, else an empty one."""
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
+
+
+def as_list(value: object) -> list[Any]:
+    """`value` if it is a JSON array, else an empty one."""
+    return value if isinstance(value, list) else []  # pyright: ignore[reportUnknownVariableType]
+
+
+def objects_in(value: object) -> list[dict[str, Any]]:
+    """The objects in a JSON array; none if it is no array."""
+    return [found for one in as_list(value) if (found := as_object(one))]
