@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from starlette.types import Receive
@@ -53,4 +53,4 @@ async def read_json(receive: Receive, limit: int) -> dict[str, Any]:
         raise RequestError(
             f"The body is a JSON {type(payload).__name__}; send an object.", code="invalid_json"
         )
-    return payload
+    return cast("dict[str, Any]", payload)

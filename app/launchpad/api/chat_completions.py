@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Sequence, Sized
 from functools import partial
 from typing import ClassVar
 
@@ -44,13 +44,7 @@ class ChatCompletions(Endpoint):
         settings = self._settings
         payload = await read_json(receive, settings.max_body_bytes)
         served = self._find(payload.get("model"))
-        messages = payload.get("messages")
-        if isinstance(messages, list) and len(messages) > settings.max_messages:
-            raise PayloadTooLargeError(
-                f"The request has {len(messages)} messages; this server takes "
-                f"{settings.max_messages}.",
-                param="messages",
-            )
+        self._check_length(payload.get("messages"))
         request = served.chat_schema.model_validate(payload)
         ignored = review(request, served.capabilities(settings.max_choices))
         headers = {IGNORED_HEADER: ", ".join(ignored)} if ignored else {}
@@ -77,6 +71,16 @@ class ChatCompletions(Endpoint):
         )
         label = f"run {run_id}"
         return SSEResponse(frames, headers=headers, send_timeout=settings.send_timeout, label=label)
+
+    def _check_length(self, messages: object) -> None:
+        count, limit = (
+            len(messages) if isinstance(messages, Sized) else 0,
+            self._settings.max_messages,
+        )
+        if count > limit:
+            raise PayloadTooLargeError(
+                f"The request has {count} messages; this server takes {limit}.", param="messages"
+            )
 
     def _find(self, model: object) -> ServedWorkflow:
         if model is not None and not isinstance(model, str):

@@ -54,9 +54,9 @@ def _from_dict(item: Mapping[str, Any], node: str) -> Sequence[Delta]:
         except msgspec.ValidationError as error:
             raise NodeError(node, f"yielded a dict that is no {kind}: {error}") from error
     if isinstance(item.get("choices"), Sequence):
-        choices = item["choices"]
-        delta = choices[0].get("delta") if choices and isinstance(choices[0], Mapping) else None
-        return _from_delta(delta, node) if isinstance(delta, Mapping) else ()
+        choices: Any = item["choices"]
+        delta: Any = choices[0].get("delta") if choices and isinstance(choices[0], dict) else None
+        return _from_delta(cast("dict[str, Any]", delta), node) if isinstance(delta, dict) else ()
     if item and item.keys() <= _DELTA_KEYS:
         return _from_delta(item, node)
     try:

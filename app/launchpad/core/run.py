@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import AsyncIterable, Iterator
+from collections.abc import Callable
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -127,7 +128,7 @@ class Run:
     def _make(self, node_class: type[Node]) -> Node:
         node = node_class.instance(self._context)
         if isinstance(node, ConcurrentNode):
-            node._run_concurrently = lambda: self._run_members(node_class)  # noqa: SLF001
+            node.run_members = lambda: self._run_members(node_class)
         return node
 
     async def _run_members(self, node_class: type[Node]) -> None:
@@ -144,18 +145,18 @@ class Run:
             raise errors.exceptions[0] from errors.exceptions[0].__cause__
 
     async def _process(self, node: Node, speech: Speech) -> None:
-        process = node.process
+        process: Callable[[TaskContext], Any] = node.process
         if isinstance(node, BaseRouter) and type(node).process is BaseRouter.process:
             return
         if inspect.iscoroutinefunction(process) or inspect.isasyncgenfunction(process):
-            result = process(self._context)
+            result: Any = process(self._context)
         else:
             result = await asyncio.to_thread(process, self._context)
         if inspect.isawaitable(result):
             result = await result
-        if isinstance(result, AsyncIterable):
+        if hasattr(type(result), "__aiter__"):
             await speech.deliver(aiter(result))
-        elif isinstance(result, Iterator):
+        elif hasattr(type(result), "__next__"):
             await speech.deliver(from_thread(result))
         elif result is not None and not isinstance(result, TaskContext):
             node.save_output(result)

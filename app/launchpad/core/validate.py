@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -72,8 +73,9 @@ def _collect(workflow: str, schema: WorkflowSchema) -> Graph:
 
 def _check_node(workflow: str, where: str, node: object) -> None:
     if not (isinstance(node, type) and issubclass(node, Node)):
-        remedy = f"; write {type(node).__name__}, not an instance" if isinstance(node, Node) else ""
-        raise DefinitionError(f"{workflow}: {where} is {_named(node)}, not a Node class{remedy}.")
+        name = _named(node)
+        remedy = f"; write {name}, not an instance" if isinstance(node, Node) else ""
+        raise DefinitionError(f"{workflow}: {where} is {name}, not a Node class{remedy}.")
     if inspect.isabstract(node):
         missing = ", ".join(sorted(node.__abstractmethods__))
         raise DefinitionError(f"{workflow}: {node.__name__} does not define {missing}.")
@@ -183,5 +185,5 @@ def _check_distinct_names(workflow: str, graph: Graph) -> None:
             )
 
 
-def _named(value: object) -> str:
-    return value.__name__ if isinstance(value, type) else type(value).__name__
+def _named(value: Any) -> str:
+    return str(value.__name__ if isinstance(value, type) else type(value).__name__)

@@ -120,11 +120,12 @@ class Catalog:
 
 
 def _members(registry: Registry) -> Iterable[tuple[str, type[Workflow]]]:
-    if isinstance(registry, type) and issubclass(registry, Enum):
+    pairs: list[tuple[str, Any]]
+    if isinstance(registry, type):
         # `__members__` also has the aliases that equal values make of later members.
         pairs = [(name.lower(), member.value) for name, member in registry.__members__.items()]
     elif isinstance(registry, Mapping):
-        pairs = list(registry.items())
+        pairs = list(cast("Mapping[str, Any]", registry).items())
     else:
         pairs = [(model_id(workflow), workflow) for workflow in registry]
     for name, workflow in pairs:

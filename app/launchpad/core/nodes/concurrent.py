@@ -17,7 +17,7 @@ class ConcurrentNode(Node):
     Override `process` to work before or after, and call `execute_nodes_concurrently` in it.
     """
 
-    _run_concurrently: Callable[[], Awaitable[None]] | None = None
+    run_members: Callable[[], Awaitable[None]] | None = None
 
     async def process(self, task_context: TaskContext) -> Any:
         """Run the nodes and wait for all of them."""
@@ -26,6 +26,6 @@ class ConcurrentNode(Node):
 
     async def execute_nodes_concurrently(self, task_context: TaskContext) -> None:
         """Run the nodes and wait for all of them; their outputs are in `task_context` then."""
-        if self._run_concurrently is None or task_context is not self.task_context:
+        if self.run_members is None or task_context is not self.task_context:
             raise NodeError(self.node_name, "runs its nodes only within the run it belongs to.")
-        await self._run_concurrently()
+        await self.run_members()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from abc import abstractmethod
 from collections.abc import AsyncIterator
 from functools import lru_cache
@@ -22,6 +23,9 @@ _REASONS: dict[str, FinishReason] = {
     "max_tokens": "length",
     "content_filter": "content_filter",
 }
+
+
+_ROLES = {"user": "human", "assistant": "ai", "developer": "system"}
 
 
 class LangChainStreamingNode(Node):
@@ -61,24 +65,26 @@ class LangChainStreamingNode(Node):
         name = self.node_name
         if isinstance(item, str):
             return [TextDelta(name, item)] if item else []
-        if not hasattr(item, "content"):
+        content: Any = getattr(item, "content", None)
+        if content is None:
             return [_document(name, item)]
         self._note(item)
         events: list[Delta] = []
-        reasoning = item.additional_kwargs.get("reasoning_content")
+        extra: dict[str, Any] = getattr(item, "additional_kwargs", None) or {}
+        reasoning = extra.get("reasoning_content")
         if reasoning:
             events.append(ReasoningDelta(name, str(reasoning)))
-        blocks = [item.content] if isinstance(item.content, str) else item.content
+        blocks: list[Any] = [content] if isinstance(content, str) else content
         for block in blocks:
             text = block if isinstance(block, str) else block.get("text") or ""
             if text:
                 events.append(TextDelta(name, text))
-            elif isinstance(block, dict) and block.get("thinking"):
+            elif not isinstance(block, str) and block.get("thinking"):
                 events.append(ReasoningDelta(name, block["thinking"]))
         return events
 
     def _note(self, item: Any) -> None:
-        metadata = getattr(item, "response_metadata", None) or {}
+        metadata: dict[str, Any] = getattr(item, "response_metadata", None) or {}
         reason = metadata.get("finish_reason") or metadata.get("stop_reason")
         if reason:
             self._finish_reason = _REASONS.get(reason, "stop")
@@ -105,20 +111,16 @@ class LangChainStreamingNode(Node):
 
 @lru_cache(maxsize=256)
 def _runnable_of(node_class: type[LangChainStreamingNode]) -> Runnable[Any, Any]:
-    try:
-        import langchain_core  # noqa: F401 - asked for by name, so that its lack has a clear line
-    except ImportError as error:
+    if importlib.util.find_spec("langchain_core") is None:
         raise ConfigurationError(
             f"{node_class.__name__} needs LangChain: pip install 'launchpad[langchain]'."
-        ) from error
+        )
     return node_class.instance().get_runnable()
 
 
 def _message(message: Any) -> tuple[str, Any]:
-    role = {"user": "human", "assistant": "ai", "developer": "system"}.get(
-        message.role, message.role
-    )
-    return role, message.content
+    role: str = message.role
+    return _ROLES.get(role, role), message.content
 
 
 def _document(node: str, item: Any) -> Delta:
