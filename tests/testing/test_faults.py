@@ -248,6 +248,29 @@ def test_a_client_that_does_not_read_holds_the_upstream_up() -> None:
         assert request.wait_ended() == "left"
 
 
+def test_an_endless_answer_to_a_fast_reader_ends_when_it_leaves(
+    upstream: ScriptedUpstream,
+) -> None:
+    with chat(upstream, Repeat("x")) as stream, chat(upstream, Chunk("y")) as other:
+        words = texts(stream)
+        assert [next(words) for _ in range(2000)] == ["x"] * 2000
+        assert list(texts(other)) == ["y"]
+    assert upstream.requests[0].wait_ended() == "left"
+
+
+def test_what_fails_in_the_upstream_is_raised_where_it_is_used() -> None:
+    body = {"model": "m", "messages": [{"role": "user", "content": "x"}]}
+
+    def use() -> None:
+        with ScriptedUpstream() as upstream:
+            upstream.script(Repeat("x"))
+            with pytest.raises(ConnectionError):
+                open_stream(f"{upstream.base_url}/chat/completions", body)
+
+    with pytest.raises(ValueError, match="has no end"):
+        use()
+
+
 def test_repeat_and_answer_in_a_script(upstream: ScriptedUpstream) -> None:
     with chat(upstream, Delay(0.0), Repeat("{i};", 3, pace=0.001), Answer()) as stream:
         assert "".join(texts(stream)) == "0;1;2;hi there"

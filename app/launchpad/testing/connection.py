@@ -33,6 +33,7 @@ class Incoming:
 
 
 Handler = Callable[["Connection", Incoming], Awaitable[None]]
+WRITES_A_TURN = 8
 RESET = struct.pack("ii", 1, 0)
 
 
@@ -56,6 +57,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._writable = asyncio.Event()
         self._chunked = False
+        self._writes = 0
         self.open = False
         self.closed_by_peer = False
         self.answering = False
@@ -165,6 +167,10 @@ class Connection(asyncio.Protocol):
         if framed and self._chunked:
             data = b"%x\r\n%b\r\n" % (len(data), data) if data else b""
         self._send(data)
+        self._writes += 1
+        if self._writes % WRITES_A_TURN == 0:
+            # A client as fast as this server would never let another have its turn.
+            await asyncio.sleep(0)
         if not self._writable.is_set():
             self.blocked_since = time.monotonic()
             await self._writable.wait()

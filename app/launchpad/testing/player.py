@@ -115,6 +115,8 @@ class Player:
             self._record.tokens_sent += is_token(step)
 
     async def _repeat(self, step: Repeat) -> None:
+        if step.times is None and not self._dialect.stream:
+            raise ValueError("Repeat without `times` has no end: the request must be a stream")
         number = 0
         while step.times is None or number < step.times:
             if number and step.pace:

@@ -214,6 +214,8 @@ async def _played(steps: Iterable[Step], name: str) -> AsyncGenerator[Content]:
     for step in steps:
         match step:
             case Chunk() | Reasoning() | Refusal() | ToolDelta() | Finish() | UsageStep():
+                # A model on a wire gives the loop a turn between tokens too.
+                await asyncio.sleep(0)
                 yield step
             case Repeat():
                 async for chunk in _repeated(step):
@@ -237,7 +239,6 @@ async def _played(steps: Iterable[Step], name: str) -> AsyncGenerator[Content]:
 async def _repeated(step: Repeat) -> AsyncGenerator[Chunk]:
     number = 0
     while step.times is None or number < step.times:
-        # A model on a wire would give the loop a turn between tokens too.
         await asyncio.sleep(step.pace if number else 0)
         yield Chunk(step.token(number), step.choice)
         number += 1

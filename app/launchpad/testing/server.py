@@ -59,6 +59,7 @@ class Server:
         config = uvicorn.Config(
             cast("Any", app),
             log_level="warning",
+            log_config=None,  # logging belongs to the test
             lifespan="auto",
             timeout_graceful_shutdown=max(1, round(grace)),
         )
@@ -111,7 +112,10 @@ class Server:
 
     def _run(self) -> None:
         try:
-            asyncio.run(self._uvicorn.serve(sockets=[self._socket]))
+            # The loop that uvicorn would choose by itself: uvloop where there is one.
+            factory = self._uvicorn.config.get_loop_factory()
+            with asyncio.Runner(loop_factory=factory) as runner:
+                runner.run(self._uvicorn.serve(sockets=[self._socket]))
         except SystemExit:
             self._failure = RuntimeError("the app's start-up failed; the log says why")
         except BaseException as error:  # noqa: BLE001  # raised in the thread that uses it
