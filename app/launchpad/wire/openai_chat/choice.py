@@ -64,7 +64,7 @@ class WordsChoice:
         heads = self._heads
         append = out.append
         for event in cast("Sequence[Any]", events):
-            kind: type[RunEvent] = type(event)
+            kind: type[RunEvent] = event.__class__
             if kind in order.opened and event.node == order.floor:
                 # The way of nearly every token: nothing but its text is new.
                 text: str = event.text

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -60,16 +61,8 @@ def to_json(value: object) -> bytes:
     try:
         return escape_separators(msgspec.json.encode(value))
     except UnicodeEncodeError:
-        return escape_separators(msgspec.json.encode(_clean(value)))
-
-
-def _clean(value: Any) -> Any:
-    if isinstance(value, str):
-        return join_surrogates(value)
-    if isinstance(value, dict):
-        items = cast("dict[str, Any]", value).items()
-        return {join_surrogates(key): _clean(item) for key, item in items}
-    return list(map(_clean, value)) if isinstance(value, list) else value
+        text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        return escape_separators(join_surrogates(text).encode())
 
 
 class ChunkTemplate:

@@ -1,0 +1,82 @@
+import json
+from typing import Any
+
+import pytest
+
+from launchpad.errors import (
+    NodeError,
+    OverloadedError,
+    UnknownModelError,
+    UpstreamError,
+)
+from launchpad.events import RunFailed
+from launchpad.sse.frame import MAX_LINE
+from launchpad.wire.openai_chat.errors import error_body, failure, http_error_body
+
+
+def body(raw: bytes) -> dict[str, Any]:
+    assert list(json.loads(raw)) == ["error"]
+    return json.loads(raw)["error"]
+
+
+def test_the_object_has_openais_four_keys_in_order():
+    error = body(error_body(RunFailed("m", 500, "server_error", "c", "p")))
+    assert list(error.items()) == [
+        ("message", "m"),
+        ("type", "server_error"),
+        ("param", "p"),
+        ("code", "c"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (
+            UnknownModelError("no such model", param="model"),
+            ("no such model", "invalid_request_error", "model", "model_not_found"),
+        ),
+        (
+            UpstreamError("slow", status=504, code="upstream_timeout"),
+            ("slow", "upstream_error", None, "upstream_timeout"),
+        ),
+        (NodeError("A", "secret"), ("The node A failed.", "server_error", None, "node_failed")),
+    ],
+)
+def test_an_exception_shows_only_what_is_public(error: Any, expected: tuple[Any, ...]):
+    assert tuple(body(error_body(error)).values()) == expected
+
+
+def test_retry_after_is_in_whole_seconds():
+    error = OverloadedError("busy", retry_after=0.2)
+    event = RunFailed(str(error), error.status, error.type, error.code, None, error.retry_after)
+    assert failure(event).headers["retry-after"] == "1"
+    assert "retry-after" not in failure(RunFailed("x")).headers
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "code"),
+    [
+        (404, "invalid_request_error", "not_found"),
+        (405, "invalid_request_error", "method_not_allowed"),
+        (418, "invalid_request_error", None),
+        (429, "rate_limit_error", "rate_limit_exceeded"),
+        (500, "server_error", None),
+        (599, "server_error", None),
+    ],
+)
+def test_bare_statuses_have_a_body_too(status: int, kind: str, code: str | None):
+    error = body(http_error_body(status))
+    assert (error["type"], error["code"]) == (kind, code)
+    assert error["message"].endswith(".")
+    assert body(http_error_body(status, "Said."))["message"] == "Said."
+
+
+def test_an_error_always_fits_on_a_line():
+    raw = error_body(RunFailed("\u2028" * 100_000))
+    assert len(raw) < MAX_LINE
+    assert body(raw)["message"].endswith("…")
+
+
+def test_lone_surrogates_do_not_break_an_error():
+    assert body(error_body(RunFailed("a\ud83db")))["message"] == "a\ufffdb"

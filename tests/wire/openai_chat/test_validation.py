@@ -1,0 +1,192 @@
+import json
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from launchpad.wire.openai_chat.errors import validation_error_body
+from launchpad.wire.openai_chat.schema import OpenAIChatSchema
+from launchpad.wire.openai_chat.validation import explain, param_of
+
+USER = {"role": "user", "content": "hi"}
+
+
+def complaint(value: Any) -> dict[str, Any]:
+    with pytest.raises(ValidationError) as caught:
+        OpenAIChatSchema.model_validate(value)
+    error = json.loads(validation_error_body(caught.value))["error"]
+    assert error.pop("type") == "invalid_request_error"
+    return error
+
+
+@pytest.mark.parametrize(
+    ("fields", "param", "code", "message"),
+    [
+        ({"messages": []}, "messages", "empty_array", "Invalid 'messages': empty array."),
+        ({"messages": None}, "messages", "invalid_type", "expected an array, but got null"),
+        ({"messages": "hi"}, "messages", "invalid_type", "expected an array, but got a string"),
+        ({"messages": ["hi"]}, "messages[0]", "invalid_type", "an object, but got a string"),
+        (
+            {"messages": [{"content": "x"}]},
+            "messages[0].role",
+            "missing_required_parameter",
+            "Missing required parameter: 'messages[0].role'.",
+        ),
+        (
+            {"messages": [{"role": 1}]},
+            "messages[0].role",
+            "invalid_type",
+            "expected a string, but got an integer",
+        ),
+        (
+            {"messages": [USER, {"role": "wizard", "content": "x"}]},
+            "messages[1].role",
+            "invalid_value",
+            "'wizard'. Supported values are: 'system', 'developer', 'user', 'assistant'",
+        ),
+        (
+            {"messages": [{"role": "user"}]},
+            "messages[0].content",
+            "missing_required_parameter",
+            "Missing",
+        ),
+        (
+            {"messages": [{"role": "user", "content": 5}]},
+            "messages[0].content",
+            "invalid_type",
+            "expected a string or an array, but got an integer",
+        ),
+        (
+            {"messages": [{"role": "user", "content": []}]},
+            "messages[0].content",
+            "empty_array",
+            "empty array",
+        ),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "video"}]}]},
+            "messages[0].content[0].type",
+            "invalid_value",
+            "'text', 'image_url', 'input_audio', 'file'",
+        ),
+        (
+            {"messages": [{"role": "user", "content": [{"type": "text"}]}]},
+            "messages[0].content[0].text",
+            "missing_required_parameter",
+            "Missing",
+        ),
+        (
+            {
+                "messages": [
+                    {
+                        "role": "user",
+                        "content": [{"type": "image_url", "image_url": {"url": "file:///etc"}}],
+                    }
+                ]
+            },
+            "messages[0].content[0].image_url.url",
+            "invalid_value",
+            "begins with https://",
+        ),
+        (
+            {
+                "messages": [
+                    {
+                        "role": "user",
+                        "content": [
+                            {"type": "input_audio", "input_audio": {"data": "!", "format": "wav"}}
+                        ],
+                    }
+                ]
+            },
+            "messages[0].content[0].input_audio.data",
+            "invalid_value",
+            "not valid base64",
+        ),
+        (
+            {"messages": [{"role": "tool", "content": "x", "tool_call_id": "nobody"}]},
+            "messages[0].tool_call_id",
+            "invalid_value",
+            "no earlier assistant message",
+        ),
+        ({"temperature": 3}, "temperature", "integer_above_max_value", "a value <= 2.0, but got 3"),
+        ({"temperature": -0.5}, "temperature", "decimal_below_min_value", "but got -0.5"),
+        ({"temperature": "warm"}, "temperature", "invalid_type", "expected a number"),
+        ({"max_tokens": 1.5}, "max_tokens", "invalid_type", "expected an integer"),
+        ({"stream": "true"}, "stream", "invalid_type", "expected a boolean, but got a string"),
+        ({"stop": [1]}, "stop[0]", "invalid_type", "expected a string"),
+        ({"stop": 1}, "stop", "invalid_type", "a string or an array"),
+        ({"model": ""}, "model", "empty_string", "it is empty"),
+        ({"model": "m" * 300}, "model", "string_above_max_length", "at most 256"),
+        ({"reasoning_effort": "huge"}, "reasoning_effort", "invalid_value", "'huge'"),
+        ({"logit_bias": {"5": 200}}, "logit_bias.5", "integer_above_max_value", "200"),
+        ({"tools": [{"type": "web"}]}, "tools[0].type", "invalid_value", "'web'"),
+        ({"tool_choice": "maybe"}, "tool_choice", "invalid_value", "'none', 'auto' or 'required'"),
+        ({"tool_choice": "required"}, "tool_choice", "invalid_value", "requires 'tools'"),
+        (
+            {"response_format": {"type": "xml"}},
+            "response_format.type",
+            "invalid_value",
+            "'text', 'json_object', 'json_schema'",
+        ),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": {}}},
+            "response_format.json_schema.name",
+            "missing_required_parameter",
+            "Missing",
+        ),
+    ],
+)
+def test_a_complaint_names_the_parameter_and_the_remedy(
+    fields: dict[str, Any], param: str, code: str, message: str
+):
+    error = complaint({"messages": [USER], **fields})
+    assert error["param"] == param
+    assert error["code"] == code
+    assert message in error["message"]
+    assert "@" not in error["message"]
+
+
+def test_a_missing_list_of_messages():
+    assert complaint({}) == {
+        "message": "Missing required parameter: 'messages'.",
+        "param": "messages",
+        "code": "missing_required_parameter",
+    }
+
+
+def test_what_is_no_object_at_all():
+    assert complaint("hi") == {
+        "message": "The body has to be a JSON object.",
+        "param": None,
+        "code": "invalid_type",
+    }
+
+
+def test_further_problems_are_counted():
+    assert "(1 more problem.)" in complaint({"messages": [], "n": 0})["message"]
+    assert "(2 more problems.)" in complaint({"messages": [], "n": 0, "seed": "x"})["message"]
+
+
+def test_a_long_value_is_not_echoed_whole():
+    error = complaint({"messages": [{"role": "x" * 10_000}]})
+    assert len(error["message"]) < 300
+
+
+def test_malformed_json():
+    with pytest.raises(ValidationError) as caught:
+        OpenAIChatSchema.model_validate_json('{"messages": [')
+    error = json.loads(validation_error_body(caught.value))["error"]
+    assert error["message"].startswith("The body is not valid JSON: ")
+    assert (error["param"], error["code"]) == (None, "invalid_json")
+
+
+def test_no_problem_at_all_still_has_words():
+    assert explain([]).message == "The request is not valid."
+
+
+def test_params_are_written_as_openai_writes_them():
+    assert param_of(("messages", 0, "@user", "content", "@array", 1, "text")) == (
+        "messages[0].content[1].text"
+    )
+    assert param_of(("body", "n")) == "n"
+    assert param_of(()) is None
