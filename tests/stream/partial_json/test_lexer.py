@@ -2,10 +2,8 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from launchpad.stream.partial_json.lexer import PartialJson
-
 from tests.stream.partial_json.documents import (
     BOUNDED,
     check_growth,
@@ -16,6 +14,8 @@ from tests.stream.partial_json.documents import (
     styles,
     values,
 )
+
+from launchpad.stream.partial_json.lexer import PartialJson
 
 
 @BOUNDED
@@ -31,7 +31,7 @@ def test_any_document_cut_anywhere_grows_to_itself(
     assert (reader.complete, reader.error, reader.documents) == (True, False, 1)
 
 
-@BOUNDED
+@settings(BOUNDED, max_examples=60)
 @given(values, styles)
 def test_what_is_shown_depends_on_the_text_and_not_on_its_cuts(
     value: Any, style: dict[str, Any]

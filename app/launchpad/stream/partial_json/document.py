@@ -129,7 +129,7 @@ class Document:
         size, escapes = self._prefix.measure()
         tail = self._tail()
         size += len(tail)
-        return size, size + escapes + tail.count('"')
+        return size, size + escapes + tail.startswith('"')
 
     def _tail(self) -> str:
         closers = self._closers

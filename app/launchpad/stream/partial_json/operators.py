@@ -45,12 +45,22 @@ class JsonSnapshots:
     `JsonSnapshot`s itself; they are checked and paced as well. The rule is DESIGN.md's.
     """
 
-    __slots__ = ("_called", "_failed", "_fault", "_max_held", "_refused", "_said", "_turns")
+    __slots__ = (
+        "_called",
+        "_failed",
+        "_fault",
+        "_live",
+        "_max_held",
+        "_refused",
+        "_said",
+        "_turns",
+    )
 
     def __init__(self, *, max_held: int = MAX_HELD) -> None:
         self._max_held = max_held
         # In the order in which they first spoke; the first is live.
         self._turns: dict[str, Speaker] = {}
+        self._live: Speaker | None = None
         self._fault: str | None = None
         self._said = False
         self._called = False
@@ -73,15 +83,16 @@ class JsonSnapshots:
                 self._refused = True
             elif not isinstance(event, TextDelta | ReasoningDelta):
                 self._pass(event, out)
-        if self._turns:
-            self._show(next(iter(self._turns.values())), out)
+        if self._live is not None:
+            self._show(self._live, out)
         return out
 
     def _speaker(self, event: JsonDelta | JsonSnapshot, out: list[RunEvent]) -> Speaker | None:
         speaker = self._turns.get(event.node)
         if speaker is None:
             speaker = self._turns[event.node] = Speaker(event.node)
-        if len(self._turns) > 1 and speaker is not next(iter(self._turns.values())):
+            self._live = self._live or speaker
+        if speaker is not self._live:
             speaker.held += len(event.text)
             if sum(other.held for other in self._turns.values()) > self._max_held:
                 self._fail(f"{event.node}: too much JSON while another node was speaking.", out)
@@ -109,9 +120,10 @@ class JsonSnapshots:
 
     def _take_turns(self, out: list[RunEvent], *, until_all: bool = False) -> None:
         for node, speaker in list(self._turns.items()):
+            self._live = speaker
+            speaker.held = 0
             finished = speaker.finished
             if finished is None and not until_all:
-                speaker.held = 0
                 return
             speaker.finish()
             self._show(speaker, out, last=True)
@@ -120,10 +132,11 @@ class JsonSnapshots:
             self._fault = self._fault or speaker.fault(reason or "stop")
             if finished:
                 out.append(finished)
+        self._live = None
 
     def _show(self, speaker: Speaker, out: list[RunEvent], *, last: bool = False) -> None:
         before = len(out)
-        out.extend(speaker.due(last=last))
+        speaker.show(out, last=last)
         self._said = self._said or len(out) > before
 
     def _missing(self, reason: FinishReason) -> str | None:

@@ -43,11 +43,20 @@ class SnapshotPacer:
         self.spent = 0
         """Bytes counted so far."""
 
-    def allows(self, size: int, cost: int) -> bool:
-        """Whether a snapshot of `size` bytes that costs `cost` bytes on the wire may leave now."""
+    def wait(self, size: int, cost: int) -> float:
+        """By how many bytes a snapshot must grow, at least, before it may leave; 0 is now.
+
+        `size` is its bytes, `cost` what it takes on the wire (escaped).
+        """
         share = size / self._floor
-        budget = self._factor * self._floor * (share if share >= 1 else math.cbrt(share))
-        return self.spent + (1 + _RESERVED_SENDS) * (cost + self._frame) < budget
+        root = math.cbrt(share)
+        budget = self._factor * self._floor * (share if share >= 1 else root)
+        missing = self.spent + (1 + _RESERVED_SENDS) * (cost + self._frame) - budget
+        if missing < 0:
+            return 0
+        # The budget's slope falls until `floor` and is `factor` from there.
+        steepest = self._factor * (max(root / (3 * share), 1) if share < 1 else 1)
+        return max(missing / steepest, 1)
 
     def sent(self, cost: int) -> None:
         """Count a snapshot that left, allowed or not (the last one always leaves)."""

@@ -31,12 +31,14 @@ class SafePrefix:
 
     def text(self, tail: str) -> str:
         """All of it with `tail` after it, in one copy; empty if nothing was ever added."""
-        self.settle()
+        if self.pieces:
+            self._fold()
         return "".join((*self._blocks, tail)) if self._blocks else ""
 
     def measure(self) -> tuple[int, int]:
         """Its UTF-8 bytes, and how many more it has as the inside of a JSON string."""
-        self.settle()
+        if self.pieces:
+            self._fold()
         return self._size, self._escapes
 
     def _fold(self) -> None:

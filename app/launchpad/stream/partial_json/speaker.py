@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import Final
 
-from launchpad.events import FinishReason, JsonSnapshot, NodeFinished
+from launchpad.events import FinishReason, JsonSnapshot, NodeFinished, RunEvent
 from launchpad.stream.partial_json.lexer import PartialJson
 from launchpad.stream.partial_json.pacer import SnapshotPacer
 
 __all__ = ["Speaker"]
+
+_BYTES_A_CHARACTER: Final = 4  # at most, in UTF-8
 
 
 class Speaker:
@@ -18,6 +20,7 @@ class Speaker:
         "_dirty",
         "_documents",
         "_pacer",
+        "_patience",
         "_reader",
         "_sent",
         "_whole",
@@ -34,13 +37,16 @@ class Speaker:
         """Characters it said while it was not its turn."""
         self._reader = PartialJson()
         self._pacer = SnapshotPacer()
-        self._documents = 0
+        # Characters to come before asking the pacer again can be of use.
+        self._patience = 0.0
+        self._documents: int = 0
         self._dirty = False
         self._sent = ""
         self._whole = False
 
     def feed(self, text: str) -> None:
         """Read a fragment."""
+        self._patience -= len(text)
         if self._reader.feed(text):
             self._dirty = True
 
@@ -51,27 +57,34 @@ class Speaker:
         self._reader.finish()
         self._documents = self._reader.documents
         self._dirty = self._whole = True
+        self._patience = 0
 
     def finish(self) -> None:
         """The node has said all it had to say."""
         if self._reader.finish():
             self._dirty = True
 
-    def due(self, *, last: bool) -> Iterator[JsonSnapshot]:
-        """The snapshots to send now; with `last`, whatever was not sent yet."""
+    def show(self, out: list[RunEvent], *, last: bool = False) -> None:
+        """Add the snapshots that are due to `out`; with `last`, whatever was not sent yet."""
         reader = self._reader
         if reader.documents != self._documents:
             self._documents = reader.documents
             for text in reader.superseded:
-                yield from self._send(text, 0)
+                self._send(text, 0, out)
             reader.superseded.clear()
             self._pacer = SnapshotPacer()
+            self._patience = 0
         if not self._dirty:
             return
+        last = last or (reader.complete and not self._whole)
+        if self._patience > 0 and not last:
+            return
         size, cost = reader.measure()
-        if last or (reader.complete and not self._whole) or self._pacer.allows(size, cost):
-            self._dirty = False
-            yield from self._send(reader.snapshot(), cost)
+        if not last and (growth := self._pacer.wait(size, cost)):
+            self._patience = growth / _BYTES_A_CHARACTER
+            return
+        self._dirty = False
+        self._send(reader.snapshot(), cost, out)
 
     def fault(self, reason: FinishReason) -> str | None:
         """What is wrong with the last document of a run that ended for `reason`; safe to show."""
@@ -81,8 +94,8 @@ class Speaker:
             return f"{self.node}: the output ended before its JSON document was complete."
         return None
 
-    def _send(self, text: str, cost: int) -> Iterator[JsonSnapshot]:
+    def _send(self, text: str, cost: int, out: list[RunEvent]) -> None:
         if text and text != self._sent:
             self._sent = text
             self._pacer.sent(cost)
-            yield JsonSnapshot(self.node, text)
+            out.append(JsonSnapshot(self.node, text))

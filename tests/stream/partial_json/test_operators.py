@@ -1,0 +1,233 @@
+import json
+from collections.abc import Sequence
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.stream.partial_json.documents import BOUNDED, check_growth, clean, cut, objects
+
+from launchpad.events import (
+    FinishReason,
+    JsonDelta,
+    JsonSnapshot,
+    NodeFinished,
+    NodeStarted,
+    ReasoningDelta,
+    RefusalDelta,
+    RunEvent,
+    RunFailed,
+    RunFinished,
+    RunStarted,
+    TextDelta,
+    ToolCallDelta,
+)
+from launchpad.stream.partial_json.escape import escape
+from launchpad.stream.partial_json.operators import JsonSnapshots
+from launchpad.stream.partial_json.pacer import FACTOR, FRAME_BYTES
+
+DONE = RunFinished()
+
+
+def run(events: Sequence[RunEvent], size: int = 1) -> list[RunEvent]:
+    """What comes out when `size` events make a batch."""
+    operator = JsonSnapshots()
+    return [
+        event
+        for start in range(0, len(events), size)
+        for event in operator(events[start : start + size])
+    ]
+
+
+def shown(events: Sequence[RunEvent]) -> list[tuple[str, str]]:
+    return [(event.node, event.text) for event in events if isinstance(event, JsonSnapshot)]
+
+
+def spoken(node: str, *texts: str) -> list[RunEvent]:
+    return [NodeStarted(node), *(JsonDelta(node, text) for text in texts)]
+
+
+def finished(node: str, reason: FinishReason = "stop") -> NodeFinished:
+    return NodeFinished(node, reason)
+
+
+def test_fragments_become_documents_and_the_rest_passes() -> None:
+    start, call = RunStarted("r", "w", None), ToolCallDelta("B", 0, "{}", "id", "name")
+    events = [
+        start,
+        NodeStarted("A"),
+        TextDelta("A", "words"),
+        ReasoningDelta("A", "hm"),
+        RefusalDelta("A", "no"),
+        finished("A"),
+        *spoken("B", "Here: ", '{"name"', ': "John', ' Doe"', ', "age', '": 3', "0}", "\nBye"),
+        call,
+        finished("B"),
+        DONE,
+    ]
+    assert run(events) == [
+        start,
+        NodeStarted("A"),
+        finished("A"),
+        NodeStarted("B"),
+        JsonSnapshot("B", '{"name": "John"}'),
+        JsonSnapshot("B", '{"name": "John Doe"}'),
+        JsonSnapshot("B", '{"name": "John Doe", "age": 30}'),
+        call,
+        finished("B"),
+        DONE,
+    ]
+
+
+def test_a_batch_gives_the_latest_snapshot_before_the_end_of_its_node() -> None:
+    events = [*spoken("A", '{"a": "', "x", "y", '"}'), finished("A"), DONE]
+    assert run(events, 4) == [
+        NodeStarted("A"),
+        JsonSnapshot("A", '{"a": "xy"}'),
+        finished("A"),
+        DONE,
+    ]
+    assert run(events, 100) == run(events, 4)
+
+
+@settings(BOUNDED, max_examples=60)
+@given(st.data(), objects, st.integers(1, 7))
+def test_any_document_in_any_batches(
+    data: st.DataObject, value: dict[str, object], size: int
+) -> None:
+    deltas = data.draw(cut(json.dumps(value)))
+    out = run([*spoken("A", *deltas), finished("A"), DONE], size)
+    assert check_growth([text for _, text in shown(out)])[-1] == clean(value)
+    assert out[-1] == DONE
+
+
+def test_a_later_node_starts_a_new_object() -> None:
+    out = run([*spoken("A", '{"a": 1}'), finished("A"), *spoken("B", '{"a": 1}'), finished("B")])
+    assert shown(out) == [("A", '{"a": 1}'), ("B", '{"a": 1}')]
+
+
+def test_documents_of_one_node_come_one_after_another() -> None:
+    events = [*spoken("A", '{"a": "', 'x"}\n{"b', '": 1}{"c": 2}'), finished("A"), DONE]
+    expected = [("A", '{"a": "x"}'), ("A", '{"b": 1}'), ("A", '{"c": 2}')]
+    assert shown(run(events, 100)) == expected
+    assert shown(run(events)) == [("A", '{"a": ""}'), *expected]
+
+
+def test_concurrent_nodes_go_one_after_another() -> None:
+    events: list[RunEvent] = [
+        NodeStarted("A"),
+        NodeStarted("B"),
+        NodeStarted("C"),
+        JsonDelta("B", '{"b": "x'),
+        JsonDelta("A", '{"a": 1}'),
+        JsonDelta("C", '{"c": "x'),
+        finished("A"),
+        JsonDelta("B", 'y"}'),
+        finished("B"),
+        JsonDelta("C", 'y"}'),
+        finished("C"),
+        DONE,
+    ]
+    assert run(events)[3:] == [
+        JsonSnapshot("B", '{"b": "x"}'),
+        JsonSnapshot("B", '{"b": "xy"}'),
+        finished("B"),
+        JsonSnapshot("A", '{"a": 1}'),
+        finished("A"),
+        JsonSnapshot("C", '{"c": "x"}'),
+        JsonSnapshot("C", '{"c": "xy"}'),
+        finished("C"),
+        DONE,
+    ]
+
+
+def test_what_waits_is_bounded() -> None:
+    operator = JsonSnapshots(max_held=100)
+    operator(spoken("A", '{"a": "x'))
+    assert shown(operator(spoken("B", '{"b": "', "y" * 90))) == []
+    assert shown(operator([JsonDelta("A", "z" * 1000)])) == [("A", f'{{"a": "x{"z" * 1000}"}}')]
+    out = operator([JsonDelta("B", "y" * 10)])
+    assert isinstance(out[0], RunFailed)
+    assert operator([JsonDelta("A", "z"), DONE]) == []
+
+
+def test_a_node_whose_turn_has_come_no_longer_waits() -> None:
+    operator = JsonSnapshots(max_held=100)
+    operator(spoken("A", '{"a": 1}'))
+    operator(spoken("B", '{"b": "', "y" * 90))
+    operator([finished("A")])
+    operator(spoken("C", '{"c": "', "y" * 90))
+    assert shown(operator([JsonDelta("B", "!")])) == [("B", f'{{"b": "{"y" * 90}!"}}')]
+
+
+@pytest.mark.parametrize(
+    ("events", "reason", "message"),
+    [
+        ([], "stop", "no JSON"),
+        ([NodeStarted("A"), TextDelta("A", '{"a": 1}'), finished("A")], "stop", "no JSON"),
+        ([*spoken("A", "Sorry, I can't."), finished("A")], "stop", "no JSON"),
+        ([*spoken("A", "Sure: {"), finished("A", "length")], "length", "length limit"),
+        ([RefusalDelta("A", "I can't"), finished("A")], "stop", "refused"),
+        ([*spoken("A", '{"a": 1, b}'), finished("A")], "stop", "A: the output is not valid"),
+        ([*spoken("A", '{"a": 1, "b": '), finished("A")], "stop", "A: the output ended"),
+    ],
+)
+def test_a_run_without_a_whole_document_fails(
+    events: list[RunEvent], reason: FinishReason, message: str
+) -> None:
+    last = run([*events, RunFinished(reason)])[-1]
+    assert isinstance(last, RunFailed)
+    assert message in last.message
+    assert (last.status, last.code) == (500, "invalid_output")
+
+
+def test_a_document_cut_by_length_finishes() -> None:
+    events = [*spoken("A", '{"a": 1, "b": "x'), finished("A", "length"), RunFinished("length")]
+    out = run(events)
+    assert out[-2:] == events[-2:]
+    assert shown(out)[-1] == ("A", '{"a": 1, "b": "x"}')
+
+
+def test_a_run_that_calls_the_clients_tools_finishes() -> None:
+    events = [
+        NodeStarted("A"),
+        ToolCallDelta("A", 0, "{}", "id", "name"),
+        finished("A", "tool_calls"),
+        RunFinished("tool_calls"),
+    ]
+    assert run(events) == events
+
+
+def test_a_failed_run_shows_what_there_was() -> None:
+    failed = RunFailed("broken")
+    events = [*spoken("A", '{"a": "x'), *spoken("B", '{"b": "x'), failed, DONE]
+    out = run(events, 100)
+    assert shown(out) == [("A", '{"a": "x"}'), ("B", '{"b": "x"}')]
+    assert out[-1] == failed
+
+
+def test_arrays_and_single_values_are_shown_too() -> None:
+    array = run([*spoken("A", '[{"a"', ": 1}", ", {}]"), finished("A"), DONE])
+    assert shown(array) == [("A", '[{"a": 1}]'), ("A", '[{"a": 1}, {}]')]
+    number = run([*spoken("A", "4", "2"), finished("A"), DONE])
+    assert number[-3:] == [JsonSnapshot("A", "42"), finished("A"), DONE]
+
+
+def test_a_nodes_own_snapshots_are_checked_and_passed() -> None:
+    texts = ['{"a": 1}', '{"a": 1}', '{"a": 1, "b": 2}']
+    events = [NodeStarted("A"), *(JsonSnapshot("A", text) for text in texts), finished("A"), DONE]
+    assert shown(run(events)) == [("A", texts[0]), ("A", texts[2])]
+    broken = run([JsonSnapshot("A", '{"a": 1, b}'), finished("A"), DONE])
+    assert shown(broken) == [("A", '{"a": 1}')]
+    assert isinstance(broken[-1], RunFailed)
+
+
+@pytest.mark.parametrize("size", [17_000, 60_000, 150_000])
+def test_all_bytes_of_a_large_document_stay_under_twenty_times_its_own(size: int) -> None:
+    items = [{"id": number, "note": 'say "no" é\n'} for number in range(size // 40)]
+    document = json.dumps({"items": items}, ensure_ascii=False)
+    deltas = [document[start : start + 4] for start in range(0, len(document), 4)]
+    texts = [text for _, text in shown(run([*spoken("A", *deltas), finished("A"), DONE]))]
+    assert json.loads(texts[-1]) == {"items": items}
+    sent = sum(len(escape(text)) + FRAME_BYTES for text in (*texts, texts[-1]))
+    assert sent < FACTOR * len(document.encode())
+    assert len(texts) > 50
