@@ -151,6 +151,7 @@ class JsonSnapshots:
 
     def _fail(self, message: str, out: list[RunEvent]) -> None:
         self._failed = True
+        self._live = None
         out.append(
             RunFailed(
                 message=message,
