@@ -205,6 +205,56 @@ async def own_provider() -> None:
         sys.stdout.write(f"{span.name} < {above}\n")
 
 
+async def workflow() -> None:
+    """A real workflow on a scripted upstream: once to its end, once untraced, once abandoned."""
+    from launchpad.core.nodes.agent import AgentConfig, ModelProvider
+    from launchpad.core.nodes.agent_streaming_node import AgentStreamingNode
+    from launchpad.core.schema import NodeConfig, WorkflowSchema
+    from launchpad.core.workflow import Workflow
+    from launchpad.testing.scripted_upstream import ScriptedUpstream
+    from launchpad.testing.steps import Repeat
+    from launchpad.wire.openai_chat.schema import OpenAIChatSchema
+
+    with ScriptedUpstream() as upstream:
+
+        class First(AgentStreamingNode):
+            def get_agent_config(self) -> AgentConfig:
+                return AgentConfig(
+                    model_provider=ModelProvider.OPENAI_COMPATIBLE,
+                    model_name="scripted",
+                    base_url=upstream.base_url,
+                    api_key="any",
+                )
+
+        class Second(First):
+            pass
+
+        class Demo(Workflow):
+            workflow_schema = WorkflowSchema(
+                event_schema=OpenAIChatSchema,
+                start=First,
+                nodes=[
+                    NodeConfig(node=First, connections=[Second]),
+                    NodeConfig(node=Second, connections=[]),
+                ],
+            )
+
+        event = {
+            "model": "demo",
+            "messages": [{"role": "user", "content": "Hello you"}],
+            "metadata": {"agent_id": "my-agent"},
+        }
+        for traced in (True, False):
+            async for _ in Demo(enable_tracing=traced).run_stream_async(event):
+                pass
+        upstream.script(Repeat("word ", pace=0.005))
+        stream = Demo(enable_tracing=True).run_stream_async(event)
+        for _ in range(4):
+            await anext(stream)
+        await stream.aclose()
+        await asyncio.to_thread(upstream.wait_idle)
+
+
 SCENARIOS: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
     one.__name__: one
     for one in (
@@ -216,6 +266,7 @@ SCENARIOS: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
         untraced,
         without_extra,
         own_provider,
+        workflow,
     )
 }
 

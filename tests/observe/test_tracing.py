@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 
 import pytest
-from tests.observe.conftest import Receiver, Run, langfuse_keys
+from tests.observe.conftest import ReceivedSpan, Receiver, Run, langfuse_keys
 
 from launchpad.observe import tracing
 from launchpad.observe.tracing import NO_EXTRA, NO_KEYS
@@ -168,3 +168,23 @@ def test_disabled_tracing_records_and_imports_nothing() -> None:
 def test_a_node_outside_of_tracing_has_no_instrumentation() -> None:
     assert tracing.run_tracer(False).enabled is False
     assert tracing.instrumentation() is None
+
+
+def test_a_workflow_is_traced_node_by_node(scenario: Run) -> None:
+    receiver = Receiver()
+    done = scenario("workflow", **langfuse_keys(receiver.url))
+    receiver.close()
+    assert done.stderr == ""
+    completed, abandoned = (
+        next(span for span in receiver.spans if span.name == "Demo" and _cancelled(span) is told)
+        for told in (False, True)
+    )
+    assert receiver.children(completed) == ["First", "Second"]
+    assert receiver.children(abandoned) == ["First"]
+    assert sum(span.name == "chat scripted" for span in receiver.spans) == 3
+    # The untraced run between them is not there.
+    assert sum(span.name == "Demo" for span in receiver.spans) == 2
+
+
+def _cancelled(span: ReceivedSpan) -> bool:
+    return span.attributes.get("langfuse.observation.status_message") == "cancelled"

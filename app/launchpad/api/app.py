@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -15,11 +16,16 @@ from launchpad.api.gate import Gate
 from launchpad.api.router import build_router, create_catalog
 from launchpad.errors import LaunchpadError
 from launchpad.models import aclose_clients
+from launchpad.observe import tracing
+from launchpad.observe.blocking import BlockingWatchdog
 from launchpad.runs.in_process import Runs
 from launchpad.settings import Settings, get_settings
 from launchpad.workflows.catalog import Registry
 
 __all__ = ["create_app"]
+
+TRACE_FLUSH = 5.0
+"""Seconds that a shutdown waits for traces to leave."""
 
 
 def create_app(registry: Registry | None = None, settings: Settings | None = None) -> FastAPI:
@@ -50,8 +56,14 @@ def create_app(registry: Registry | None = None, settings: Settings | None = Non
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
+    tracing.prepare()
+    settings: Settings = app.state.settings
+    watchdog = BlockingWatchdog(asyncio.get_running_loop(), settings.block_warning)
+    watchdog.start()
     try:
         yield
     finally:
         await app.state.runs.shut_down(0)
         await aclose_clients()
+        watchdog.stop()
+        await asyncio.to_thread(tracing.shutdown, TRACE_FLUSH)

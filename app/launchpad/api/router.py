@@ -5,8 +5,8 @@ from __future__ import annotations
 from fastapi import APIRouter
 from starlette.routing import Route
 
+from launchpad.api.about import Health, Metrics, ModelCard, ModelList
 from launchpad.api.chat_completions import ChatCompletions
-from launchpad.api.model_list import Health, ModelCard, ModelList
 from launchpad.runs.in_process import Runs
 from launchpad.settings import Settings, get_settings
 from launchpad.workflows.catalog import Catalog, Registry
@@ -32,6 +32,7 @@ def build_router(catalog: Catalog, runs: Runs, settings: Settings) -> APIRouter:
         Route("/v1/models", ModelList(catalog)),
         Route("/v1/models/{model:path}", ModelCard(catalog)),
         Route("/health", Health()),
+        Route("/metrics", Metrics()),
     ]
     return router
 

@@ -14,6 +14,7 @@ from launchpad.core.failure import blame
 from launchpad.core.nodes.base import Node
 from launchpad.core.nodes.concurrent import ConcurrentNode
 from launchpad.core.nodes.router import BaseRouter
+from launchpad.core.observed import ObservedRun
 from launchpad.core.speech import Speech, from_thread
 from launchpad.core.task import TaskContext
 from launchpad.core.validate import Graph
@@ -29,6 +30,7 @@ from launchpad.events import (
     TextDelta,
     Usage,
 )
+from launchpad.observe.tracing import run_tracer
 from launchpad.stream.failure import failed
 from launchpad.stream.mailbox import Mailbox
 
@@ -45,12 +47,16 @@ class Run:
         graph: Graph,
         context: TaskContext,
         mailbox: Mailbox | None = None,
+        *,
+        tracing: bool = False,
     ) -> None:
         self._workflow = workflow
         self._start = start
         self._graph = graph
         self._context = context
         self._mailbox = mailbox
+        self._tracing = tracing
+        self._watch: ObservedRun | None = None
         self._finish_reason: FinishReason | None = None
         self._usages: list[Usage | None] = []
         self._last: Node | None = None
@@ -74,6 +80,20 @@ class Run:
 
     async def execute(self) -> None:
         """Run every node on the way. Raises what went wrong, as a `LaunchpadError`."""
+        watch = ObservedRun(run_tracer(self._tracing), self._workflow, self._context)
+        self._watch = watch
+        try:
+            await self._walk()
+        except BaseException as error:
+            watch.end(error=error)
+            raise
+        watch.end(
+            output=self._context.nodes,
+            finish_reason=self._finish_reason,
+            usage=self._total_usage(),
+        )
+
+    async def _walk(self) -> None:
         following: type[Node] | None = self._start
         while following is not None and not self._context.should_stop:
             following = await self._step(following)
@@ -111,6 +131,23 @@ class Run:
         name = node_class.__name__
         await self._emit(NodeStarted(name, parent))
         speech = Speech(name, self._mailbox)
+        watch = self._watch.node(name) if self._watch is not None else None
+        error: BaseException | None = None
+        try:
+            node = await self._live(node_class, speech)
+        except BaseException as caught:
+            error = caught
+            raise
+        finally:
+            if watch is not None:
+                watch.end(error=error, output=self._context.nodes.get(name))
+        reason = (node.finish_reason or "stop") if speech.has_spoken else None
+        self._finish_reason = reason or self._finish_reason
+        await self._emit(NodeFinished(name, reason, self._note_usage(node)))
+        return node
+
+    async def _live(self, node_class: type[Node], speech: Speech) -> Node:
+        """The node's whole life: made, processed, cleaned up, its output kept."""
         try:
             node = self._make(node_class)
             try:
@@ -118,11 +155,8 @@ class Run:
             finally:
                 await self._clean_up(node)
         except Exception as error:
-            raise blame(name, error) from error
+            raise blame(node_class.__name__, error) from error
         self._keep_output(node, speech)
-        reason = (node.finish_reason or "stop") if speech.has_spoken else None
-        self._finish_reason = reason or self._finish_reason
-        await self._emit(NodeFinished(name, reason, self._note_usage(node)))
         return node
 
     def _make(self, node_class: type[Node]) -> Node:

@@ -102,7 +102,8 @@ class Workflow:
     def _run(self, context: TaskContext, mailbox: Mailbox | None = None) -> Run:
         assert self._graph is not None  # noqa: S101 - checked when the instance was made
         name = type(self).__name__
-        return Run(name, self.workflow_schema.start, self._graph, context, mailbox)
+        start, tracing = self.workflow_schema.start, self.enable_tracing
+        return Run(name, start, self._graph, context, mailbox, tracing=tracing)
 
     def _context(self, event: Any, run_id: str | None) -> TaskContext:
         return TaskContext(event=self._validated(event), run_id=run_id or uuid.uuid4().hex)

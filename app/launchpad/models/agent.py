@@ -9,6 +9,7 @@ from launchpad.models.config import AgentConfig
 from launchpad.models.loops import Memo, loop_scope
 from launchpad.models.override import model_override
 from launchpad.models.provider import build_model, model_settings_key, resolve
+from launchpad.observe.tracing import instrumentation
 from launchpad.settings import Settings, get_settings
 
 if TYPE_CHECKING:
@@ -35,10 +36,13 @@ def build_agent(
     """
     settings = settings or get_settings()
     config = resolve(config, settings)
+    instrument = instrumentation()
 
     def build() -> Agent[Any, Any]:
         model = build_model(config, settings)
-        return _build(config, model, streaming=streaming, name=name, form=allow_client_form)
+        agent = _build(config, model, streaming=streaming, name=name, form=allow_client_form)
+        agent.instrument = instrument
+        return agent
 
     try:
         asyncio.get_running_loop()
@@ -47,7 +51,8 @@ def build_agent(
     memo: Memo[Agent[Any, Any]] = loop_scope().kept.setdefault(_AGENTS, Memo())
     # The kept agent holds the model that stands in, so its id names no other one.
     override = id(model_override.get())
-    key = (config, streaming, name, allow_client_form, override, *model_settings_key(settings))
+    form, traced = allow_client_form, instrument is not None
+    key = (config, streaming, name, form, traced, override, *model_settings_key(settings))
     return memo.get(key, build)
 
 

@@ -1,14 +1,15 @@
-"""`GET /v1/models`, `GET /v1/models/{id}` and `GET /health`."""
+"""`GET /v1/models`, `GET /v1/models/{id}`, `GET /health` and `GET /metrics`."""
 
 from __future__ import annotations
 
 import time
 from typing import Any
 
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 from starlette.types import ASGIApp, Receive, Scope
 
 from launchpad.api.endpoint import Endpoint
+from launchpad.observe.metrics import CONTENT_TYPE, metrics
 from launchpad.workflows.catalog import Catalog, ServedWorkflow
 
 _STARTED = int(time.time())
@@ -43,6 +44,14 @@ class Health(Endpoint):
     async def respond(self, scope: Scope, receive: Receive) -> ASGIApp:
         """`{"status": "ok"}`."""
         return JSONResponse({"status": "ok"})
+
+
+class Metrics(Endpoint):
+    """`GET /metrics`: this process's counts, in Prometheus's text format."""
+
+    async def respond(self, scope: Scope, receive: Receive) -> ASGIApp:
+        """The counts as they are now."""
+        return Response(metrics.render(), media_type=CONTENT_TYPE)
 
 
 def _model(served: ServedWorkflow) -> dict[str, Any]:

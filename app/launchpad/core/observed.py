@@ -1,0 +1,106 @@
+"""What a run tells its operators: one trace, one log line, its counts."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Any
+
+from launchpad.core.task import TaskContext
+from launchpad.errors import LaunchpadError
+from launchpad.events import FinishReason, Usage
+from launchpad.observe import blocking
+from launchpad.observe.logs import bind_run, log_run_end, unbind_run
+from launchpad.observe.metrics import RunStatus, metrics
+from launchpad.observe.tracing import NodeSpan, RunTracer
+
+__all__ = ["ObservedNode", "ObservedRun"]
+
+
+class ObservedRun:
+    """Watches one run from its first node to its last, in the task that owns it."""
+
+    def __init__(self, tracer: RunTracer, workflow: str, context: TaskContext) -> None:
+        self._workflow = workflow
+        self._context = context
+        self._began = time.monotonic()
+        self._before = bind_run(context.run_id, workflow)
+        event = context.event
+        self._metadata = _dict_of(event, "metadata")
+        metrics.run_started(workflow)
+        self._span = tracer.run(
+            workflow,
+            context.run_id,
+            input=event,
+            metadata=self._metadata,
+            user_id=_text_of(event, "user"),
+            session_id=_text_of(event, "session_id"),
+        )
+
+    def node(self, name: str) -> ObservedNode:
+        """Watch a node. Call it, and its `end`, in the task that runs the node."""
+        return ObservedNode(self._span.node(name), name)
+
+    def end(
+        self,
+        *,
+        error: BaseException | None = None,
+        output: Any = None,
+        finish_reason: FinishReason | None = None,
+        usage: Usage | None = None,
+    ) -> None:
+        """Say how the run ended."""
+        self._span.end(output=output, error=error)
+        duration = time.monotonic() - self._began
+        status: RunStatus
+        if error is None:
+            status = "completed"
+        elif isinstance(error, asyncio.CancelledError | GeneratorExit):
+            status = "cancelled"
+        else:
+            status = "failed"
+        metrics.run_ended(self._workflow, status, duration, usage)
+        log_run_end(
+            run_id=self._context.run_id,
+            workflow=self._workflow,
+            model=_text_of(self._context.event, "model") or "-",
+            status=status,
+            duration=duration,
+            usage=usage,
+            finish_reason=finish_reason,
+            code=_code_of(error),
+            metadata=self._metadata,
+        )
+        unbind_run(self._before)
+
+
+class ObservedNode:
+    """Watches one node of a run."""
+
+    __slots__ = ("_entered", "_span")
+
+    def __init__(self, span: NodeSpan, name: str) -> None:
+        self._span = span
+        self._entered = blocking.enter(name)
+
+    def end(self, *, error: BaseException | None = None, output: Any = None) -> None:
+        """Say how the node ended."""
+        blocking.exit(self._entered)
+        self._span.end(output=output, error=error)
+
+
+def _dict_of(event: Any, name: str) -> dict[str, Any] | None:
+    value = getattr(event, name, None)
+    return value if isinstance(value, dict) else None
+
+
+def _text_of(event: Any, name: str) -> str | None:
+    value = getattr(event, name, None)
+    return value if isinstance(value, str) else None
+
+
+def _code_of(error: BaseException | None) -> str | None:
+    if error is None or isinstance(error, asyncio.CancelledError):
+        return None
+    cause = error.__cause__ if isinstance(error.__cause__, LaunchpadError) else error
+    return getattr(cause, "code", None) or type(cause).__name__
