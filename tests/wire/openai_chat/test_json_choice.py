@@ -25,6 +25,7 @@ from launchpad.events import (
     Usage,
 )
 from launchpad.stream.failure import failed
+from launchpad.stream.partial_json.operators import JsonSnapshots
 from launchpad.wire.openai_chat.encoder import OpenAIChatEncoder
 from launchpad.wire.openai_chat.schema import OpenAIChatSchema
 
@@ -166,3 +167,14 @@ def test_any_document_cut_anywhere_parses_at_every_chunk(
     pieces = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
     objects = one_by_one(run_of(*node("A", *[JsonDelta("A", piece) for piece in pieces])))
     assert contents(objects)[-1] == document
+
+
+@given(st.data())
+def test_snapshots_made_before_are_taken_as_they_are(data: st.DataObject):
+    text = json.dumps({"a": ["x", 1], "b": {"c": "long words"}})
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(text)), max_size=8)))
+    pieces = [text[a:b] for a, b in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+    events = run_of(*node("A", *[JsonDelta("A", piece) for piece in pieces]))
+    fragments, snapshots, operator = encoder(), encoder(), JsonSnapshots()
+    for event in events:
+        assert fragments.encode([event]) == snapshots.encode(operator([event]))

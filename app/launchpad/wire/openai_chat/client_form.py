@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from launchpad.wire.openai_chat.schema import (
-    AllowedToolChoice,
-    NamedToolChoice,
-    OpenAIChatSchema,
-)
+from launchpad.wire.openai_chat.options import AllowedToolChoice, NamedToolChoice
+from launchpad.wire.openai_chat.schema import OpenAIChatSchema
 
 if TYPE_CHECKING:
     from pydantic_ai.tools import ToolDefinition

@@ -10,20 +10,22 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from launchpad.wire.openai_chat.messages import (
-    AUDIO_TYPES,
     AssistantMessage,
-    AudioPart,
     DeveloperMessage,
+    FunctionMessage,
+    SystemMessage,
+    ToolMessage,
+    UserMessage,
+)
+from launchpad.wire.openai_chat.parts import (
+    AUDIO_TYPES,
+    AudioPart,
     FileData,
     FilePart,
-    FunctionMessage,
     ImagePart,
     ImageUrl,
     RefusalPart,
-    SystemMessage,
     TextPart,
-    ToolMessage,
-    UserMessage,
     decode_base64,
     decode_data_url,
     text_of,

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from launchpad.errors import UpstreamError
 from launchpad.events import (
     FinishReason,
+    JsonDelta,
     JsonSnapshot,
     NodeFinished,
     RunEvent,
@@ -26,15 +27,21 @@ from launchpad.wire.openai_chat.chunks import ChoiceTemplate
 __all__ = ["JsonChoice"]
 
 _EMPTY = "{}"
+_NO_JSON = "The run produced no JSON, which stream_options.valid_json_chunks needs."
+_SERVER_ERROR = "server_error"
 
 
 class JsonChoice:
-    """Writes one choice's chunks from whatever its nodes say: fragments or snapshots of JSON."""
+    """Writes one choice's chunks from snapshots: those of `JsonSnapshots`, or a node's own.
+
+    Where fragments come, because nobody has applied that operator to the run, it is applied here.
+    """
 
     def __init__(self, template: ChoiceTemplate, calls: CallIndex, *, hold_limit: int) -> None:
         self._template = template
         self._calls = calls
-        self._snapshots = JsonSnapshots(max_held=hold_limit)
+        self._hold_limit = hold_limit
+        self._snapshots: JsonSnapshots | None = None
         self._escaper = SnapshotEscaper()
         self._tails: dict[str, bytes] = {}
         self._node: str | None = None
@@ -49,7 +56,9 @@ class JsonChoice:
         that the failure gets its HTTP status.
         """
         failure = events[-1] if isinstance(events[-1], RunFailed) else None
-        for event in self._snapshots(events):
+        if self._snapshots is None and any(type(event) is JsonDelta for event in events):
+            self._snapshots = JsonSnapshots(max_held=self._hold_limit)
+        for event in self._snapshots(events) if self._snapshots is not None else events:
             match event:
                 case JsonSnapshot():
                     self._show(event, out)
@@ -85,6 +94,8 @@ class JsonChoice:
         out.extend([self._document(b',"tool_calls":' + call + tail) for call in calls])
 
     def _finish(self, event: RunFinished, out: list[bytes]) -> None:
+        if not self._begun:
+            raise UpstreamError(_NO_JSON, status=500, type=_SERVER_ERROR, code="invalid_output")
         reason = self._finish_reason or event.finish_reason
         out.append(self._document(self._template.tail(self._node, reason)))
 

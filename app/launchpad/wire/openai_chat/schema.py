@@ -2,147 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NotRequired
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Strict, Tag, model_validator
+from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
-from typing_extensions import TypedDict
 
 from launchpad.wire.openai_chat import history
 from launchpad.wire.openai_chat.messages import (
     AssistantMessage,
     ChatMessage,
-    ChatModel,
     ToolMessage,
     UserMessage,
-    by_type,
-    text_of,
 )
+from launchpad.wire.openai_chat.options import (
+    ChatTool,
+    Flag,
+    JsonObjectFormat,
+    JsonSchemaFormat,
+    NamedToolChoice,
+    ResponseFormat,
+    Stop,
+    StreamOptions,
+    ToolChoice,
+)
+from launchpad.wire.openai_chat.parts import ChatModel, text_of
 from launchpad.wire.openai_chat.sampling import model_settings
 
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelMessage, UserContent
     from pydantic_ai.settings import ModelSettings
 
-__all__ = [
-    "ChatTool",
-    "FunctionDefinition",
-    "OpenAIChatSchema",
-    "ResponseFormat",
-    "StreamOptions",
-    "ToolChoice",
-]
+__all__ = ["OpenAIChatSchema"]
 
-_Bool = Annotated[bool, Strict()]
 _Number = Annotated[float, Field(allow_inf_nan=False)]
-
-
-class StreamOptions(ChatModel):
-    """How the stream is to look."""
-
-    include_usage: _Bool | None = None
-    """Token counts in a last chunk."""
-    valid_json_chunks: _Bool | None = None
-    """Every chunk's content is a complete JSON object (WorkflowAI's extension)."""
-
-
-class FunctionDefinition(ChatModel):
-    """A client's function; `parameters` is a JSON schema."""
-
-    name: str = Field(min_length=1, max_length=128)
-    description: str | None = None
-    parameters: dict[str, Any] | None = None
-    strict: _Bool | None = None
-
-
-class ChatTool(ChatModel):
-    """A tool that the client runs."""
-
-    type: Literal["function"] = "function"
-    function: FunctionDefinition
-
-
-class FunctionName(ChatModel):
-    """Names a function."""
-
-    name: str
-
-
-class NamedToolChoice(ChatModel):
-    """The model has to call this one."""
-
-    type: Literal["function"] = "function"
-    function: FunctionName
-
-
-class AllowedTools(ChatModel):
-    """Which of the tools may be called."""
-
-    mode: Literal["auto", "required"] = "auto"
-    tools: list[NamedToolChoice] = Field(min_length=1)
-
-
-class AllowedToolChoice(ChatModel):
-    """The model may, or has to, call one of these."""
-
-    type: Literal["allowed_tools"] = "allowed_tools"
-    allowed_tools: AllowedTools
-
-
-class TextFormat(ChatModel):
-    """Plain text."""
-
-    type: Literal["text"] = "text"
-
-
-class JsonObjectFormat(ChatModel):
-    """Any JSON object."""
-
-    type: Literal["json_object"] = "json_object"
-
-
-class JsonSchemaSpec(TypedDict):
-    """A JSON schema under a name. A dict, because pydantic models can't have a field `schema`."""
-
-    name: str
-    description: NotRequired[str | None]
-    schema: NotRequired[dict[str, Any] | None]
-    strict: NotRequired[bool | None]
-
-
-class JsonSchemaFormat(ChatModel):
-    """JSON that obeys a schema."""
-
-    type: Literal["json_schema"] = "json_schema"
-    json_schema: JsonSchemaSpec
-
-
-def _choice_kind(value: Any) -> str | None:
-    return "@string" if isinstance(value, str) else by_type(value)
-
-
-def _stop_kind(value: Any) -> str | None:
-    if isinstance(value, str):
-        return "@string"
-    return "@array" if isinstance(value, list | tuple) else None
-
-
-ResponseFormat = Annotated[
-    Annotated[TextFormat, Tag("@text")]
-    | Annotated[JsonObjectFormat, Tag("@json_object")]
-    | Annotated[JsonSchemaFormat, Tag("@json_schema")],
-    Discriminator(by_type),
-]
-ToolChoice = Annotated[
-    Annotated[Literal["none", "auto", "required"], Tag("@string")]
-    | Annotated[NamedToolChoice, Tag("@function")]
-    | Annotated[AllowedToolChoice, Tag("@allowed_tools")],
-    Discriminator(_choice_kind),
-]
-Stop = Annotated[
-    Annotated[str, Tag("@string")] | Annotated[list[str], Tag("@array")],
-    Discriminator(_stop_kind),
-]
 
 
 class OpenAIChatSchema(ChatModel):
@@ -153,7 +45,7 @@ class OpenAIChatSchema(ChatModel):
 
     model: str = Field(default="default", min_length=1, max_length=256)
     messages: list[ChatMessage] = Field(min_length=1)
-    stream: _Bool | None = None
+    stream: Flag | None = None
     stream_options: StreamOptions | None = None
 
     temperature: Annotated[_Number, Field(ge=0, le=2)] | None = None
@@ -175,10 +67,10 @@ class OpenAIChatSchema(ChatModel):
     response_format: ResponseFormat | None = None
     tools: list[ChatTool] | None = None
     tool_choice: ToolChoice | None = None
-    parallel_tool_calls: _Bool | None = None
+    parallel_tool_calls: Flag | None = None
     modalities: list[str] | None = None
     audio: dict[str, Any] | None = None
-    logprobs: _Bool | None = None
+    logprobs: Flag | None = None
     top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
 
     @model_validator(mode="after")
