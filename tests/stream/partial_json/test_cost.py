@@ -92,15 +92,15 @@ def test_what_is_kept_is_about_the_document() -> None:
     assert kept < 1.25 * size
 
 
-def test_measuring_at_every_delta_copies_little() -> None:
-    # What the pacer asks for each time, while it holds a large snapshot back.
+def test_settling_at_every_delta_copies_little() -> None:
+    # As where a snapshot is made at every delta, apart from its own text.
     prefix = SafePrefix()
     copied = 0
     size = 200_000
     for _ in range(size // 4):
         prefix.pieces.append("word")
         blocks = len(prefix._blocks)
-        prefix.measure()
+        prefix.settle()
         if len(prefix._blocks) <= blocks:
             copied += len(prefix._blocks[-1])
     assert len(prefix._blocks) < 20

@@ -244,7 +244,7 @@ def test_deep_nesting_needs_no_stack_of_ours(size: int) -> None:
     assert reader.snapshot() == text + "1" + "}]" * depth
 
 
-def test_measure_is_the_size_of_the_snapshot() -> None:
+def test_a_snapshot_comes_with_its_sizes() -> None:
     text = '{"k\\"": ["é\x85\u2028\u2029", "😀\\n", {"x": "open \\'
     reader = PartialJson()
     for char in text:
@@ -253,4 +253,8 @@ def test_measure_is_the_size_of_the_snapshot() -> None:
         escaped = json.dumps(snapshot, ensure_ascii=False)[1:-1]
         for separator in "\x85\u2028\u2029":
             escaped = escaped.replace(separator, f"\\u{ord(separator):04x}")
-        assert reader.measure() == (len(snapshot.encode()), len(escaped.encode()))
+        assert reader.sized_snapshot() == (
+            snapshot,
+            len(snapshot.encode()),
+            len(escaped.encode()),
+        )

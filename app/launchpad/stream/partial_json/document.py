@@ -124,12 +124,13 @@ class Document:
         """The document so far, as JSON text on its own. Empty before the first shown token."""
         return self._prefix.text(self._tail())
 
-    def measure(self) -> tuple[int, int]:
-        """UTF-8 bytes of `text()`, and of `text()` escaped as the inside of a JSON string."""
-        size, escapes = self._prefix.measure()
+    def sized(self) -> tuple[str, int, int]:
+        """`text()`, its UTF-8 bytes, and its bytes escaped as the inside of a JSON string."""
         tail = self._tail()
+        text, size, escapes = self._prefix.sized(tail)
         size += len(tail)
-        return size, size + escapes + tail.startswith('"')
+        # A closing quote, if any, comes first among the closers.
+        return text, size, size + escapes + tail.startswith('"')
 
     def _tail(self) -> str:
         closers = self._closers

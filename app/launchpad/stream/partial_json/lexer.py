@@ -92,9 +92,9 @@ class PartialJson:
         """The document so far as JSON text, in UTF-8-encodable characters. Empty if none began."""
         return self._shown.text() if self._shown is not None else ""
 
-    def measure(self) -> tuple[int, int]:
-        """Bytes of `snapshot()` in UTF-8, and when escaped inside a JSON string; not built."""
-        return self._shown.measure() if self._shown is not None else (0, 0)
+    def sized_snapshot(self) -> tuple[str, int, int]:
+        """`snapshot()`, its bytes in UTF-8, and its bytes when escaped inside a JSON string."""
+        return self._shown.sized() if self._shown is not None else ("", 0, 0)
 
     def _search(self, text: str, pos: int) -> bool:
         changed = False

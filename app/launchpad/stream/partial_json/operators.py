@@ -74,7 +74,9 @@ class JsonSnapshots:
             if self._failed:
                 return out
             if isinstance(event, JsonDelta):
-                if speaker := self._speaker(event, out):
+                live = self._live
+                speaker = live if live and live.node == event.node else self._speaker(event, out)
+                if speaker:
                     speaker.feed(event.text)
             elif isinstance(event, JsonSnapshot):
                 if speaker := self._speaker(event, out):
@@ -84,7 +86,7 @@ class JsonSnapshots:
             elif not isinstance(event, TextDelta | ReasoningDelta):
                 self._pass(event, out)
         if self._live is not None:
-            self._show(self._live, out)
+            self._live.show(out)
         return out
 
     def _speaker(self, event: JsonDelta | JsonSnapshot, out: list[RunEvent]) -> Speaker | None:
@@ -126,18 +128,14 @@ class JsonSnapshots:
             if finished is None and not until_all:
                 return
             speaker.finish()
-            self._show(speaker, out, last=True)
+            speaker.show(out, last=True)
+            self._said = self._said or speaker.said
             del self._turns[node]
             reason = finished.finish_reason if finished else None
             self._fault = self._fault or speaker.fault(reason or "stop")
             if finished:
                 out.append(finished)
         self._live = None
-
-    def _show(self, speaker: Speaker, out: list[RunEvent], *, last: bool = False) -> None:
-        before = len(out)
-        speaker.show(out, last=last)
-        self._said = self._said or len(out) > before
 
     def _missing(self, reason: FinishReason) -> str | None:
         if self._said or (self._called and reason == "tool_calls"):

@@ -35,11 +35,14 @@ class SafePrefix:
             self._fold()
         return "".join((*self._blocks, tail)) if self._blocks else ""
 
-    def measure(self) -> tuple[int, int]:
-        """Its UTF-8 bytes, and how many more it has as the inside of a JSON string."""
+    def sized(self, tail: str) -> tuple[str, int, int]:
+        """As `text`, and of what is before `tail`: its UTF-8 bytes, and its escapes.
+
+        Escapes are the bytes it has more as the inside of a JSON string.
+        """
         if self.pieces:
             self._fold()
-        return self._size, self._escapes
+        return "".join((*self._blocks, tail)), self._size, self._escapes
 
     def _fold(self) -> None:
         block = "".join(self.pieces)

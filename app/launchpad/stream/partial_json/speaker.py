@@ -27,6 +27,7 @@ class Speaker:
         "finished",
         "held",
         "node",
+        "said",
     )
 
     def __init__(self, node: str) -> None:
@@ -35,6 +36,8 @@ class Speaker:
         """The node's end, kept until it is this node's turn."""
         self.held = 0
         """Characters it said while it was not its turn."""
+        self.said = False
+        """Whether a snapshot was sent."""
         self._reader = PartialJson()
         self._pacer = SnapshotPacer()
         # Characters to come before asking the pacer again can be of use.
@@ -79,12 +82,12 @@ class Speaker:
         last = last or (reader.complete and not self._whole)
         if self._patience > 0 and not last:
             return
-        size, cost = reader.measure()
+        text, size, cost = reader.sized_snapshot()
         if not last and (growth := self._pacer.wait(size, cost)):
             self._patience = growth / _BYTES_A_CHARACTER
             return
         self._dirty = False
-        self._send(reader.snapshot(), cost, out)
+        self._send(text, cost, out)
 
     def fault(self, reason: FinishReason) -> str | None:
         """What is wrong with the last document of a run that ended for `reason`; safe to show."""
@@ -97,5 +100,6 @@ class Speaker:
     def _send(self, text: str, cost: int, out: list[RunEvent]) -> None:
         if text and text != self._sent:
             self._sent = text
+            self.said = True
             self._pacer.sent(cost)
             out.append(JsonSnapshot(self.node, text))
