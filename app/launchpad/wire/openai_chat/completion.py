@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from launchpad.events import (
     FinishReason,
@@ -119,9 +119,14 @@ class _Message:
         return None if self.end is None else self.end.usage
 
     def add(self, event: RunEvent) -> None:
+        order, said = self._order, cast("Any", event)
+        if event.__class__ in order.opened and said.node == order.floor:
+            # The way of nearly every token: its node and its field are known.
+            self._words[FIELDS[event.__class__]].append(said.text)
+            return
         if self.end is not None:
             return
-        for told in self._order.push(event):
+        for told in order.push(event):
             if isinstance(told, TextDelta | JsonDelta | ReasoningDelta | RefusalDelta):
                 self._words.setdefault(FIELDS[type(told)], []).append(told.text)
                 self.nodes[told.node] = None
