@@ -15,7 +15,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench import measures, report, startup
+from bench import measures, report, startup, targets
 from bench.process import cores, raise_file_limit
 from bench.runner import Plan, Results, run, start_upstream
 from bench.subjects import SUBJECTS
@@ -33,7 +33,6 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument(
         "--measure", metavar="NAME,…", help=f"of {', '.join((*MEASURES, *ELSEWHERE))}"
     )
-    parser.add_argument("--idle-streams", type=int, default=1000, help="for idle_memory (1000)")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder (bench/results/)")
     parser.add_argument("--plot", type=Path, help="where to draw the plot (in that folder)")
     parser.add_argument("--no-plot", action="store_true", help="draw none")
@@ -58,7 +57,6 @@ def _plan(options: argparse.Namespace) -> tuple[Plan, set[str]]:
         measures=[name for name in MEASURES if name in asked],
         rounds=options.rounds or (1 if options.quick else 3),
         quick=options.quick,
-        idle_streams=200 if options.quick else options.idle_streams,
     )
     elsewhere = {name for name in ELSEWHERE if name in asked}
     if options.only and not any(name.startswith("launchpad") for name in names):
@@ -112,6 +110,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         startup=started,
         floor=floor,
     )
+    text += targets.markdown(found, floor or {}, started or {})
     _write(options, results, text, found, {"floor": floor, "startup": started})
     print("\n" + text)
     return 1 if results.failures else 0

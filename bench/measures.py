@@ -221,17 +221,21 @@ async def ramp(bench: Bench, *, start: int = 32, limit_ms: float = 20.0) -> Figu
     """The most streams, all started within one second, whose p99 of added latency is held.
 
     Every token counts, from the first on. Doubles until it fails, then halves the interval down
-    to 3 %.
+    to 3 %. A number that fails is tried once more: one hiccup of the machine is not a limit.
     """
     hold = 2.0 if bench.quick else 4.0
     busiest = 0.0
 
     async def holds(streams: int) -> bool:
         nonlocal busiest
-        result = await _pace(bench, streams, hold=hold, skip_ramp=False)
-        busiest = max(busiest, (result.own + result.upstream) / result.wall)
-        return result.complete and quantile(result.load.latencies, 0.99) * 1e3 <= limit_ms
+        for _ in range(1 if bench.quick else 2):
+            result = await _pace(bench, streams, hold=hold, skip_ramp=False)
+            busiest = max(busiest, (result.own + result.upstream) / result.wall)
+            if result.complete and quantile(result.load.latencies, 0.99) * 1e3 <= limit_ms:
+                return True
+        return False
 
+    await _pace(bench, 8, hold=0.5, skip_ramp=False)  # a server's first streams are its slowest
     good, bad = 0, start
     while bad <= 4096 and await holds(bad):
         good, bad = bad, bad * 2

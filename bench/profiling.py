@@ -29,7 +29,7 @@ from bench.runner import start_upstream
 from bench.stages import STAGES, Stage
 from bench.subjects import SERVERS, SUBJECTS, Subject
 from bench.subjects.environments import PEERS
-from bench.subjects.registry import ServerKind, profiled_launchpad
+from bench.subjects.servers import ServerKind, profiled_launchpad
 
 __all__ = ["run"]
 

@@ -54,7 +54,6 @@ class Plan:
     measures: Sequence[str]
     rounds: int
     quick: bool
-    idle_streams: int
 
 
 @dataclass
@@ -161,7 +160,7 @@ class _Round:
                 sizes = JSON_SIZES[:2] if self._plan.quick else JSON_SIZES
                 return [_await(measures.structured(bench, size=size)) for size in sizes]
             if name == "idle_memory":
-                count = self._plan.idle_streams
+                count = 200 if self._plan.quick else subject.idle_streams
                 return [_await(measures.idle_memory(bench, streams=count))]
             return [_await(_SIMPLE[name](bench))]
         except (LoadError, OSError, EOFError, TimeoutError) as error:
