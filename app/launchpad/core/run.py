@@ -68,12 +68,15 @@ class Run:
         try:
             await self.execute()
         except Exception as error:
-            if not isinstance(error, LaunchpadError):
-                logger.exception("run %s of %s failed", context.run_id, self._workflow)
-            else:
-                logger.warning(
-                    "run %s of %s failed: %s", context.run_id, self._workflow, error, exc_info=error
-                )
+            # An upstream's failure is told in a line; only our users' bugs need their traceback.
+            foreign = isinstance(error.__cause__ or error, LaunchpadError)
+            logger.warning(
+                "run %s of %s failed: %s",
+                context.run_id,
+                self._workflow,
+                error,
+                exc_info=None if foreign else error,
+            )
             await self._emit(failed(error))
         else:
             await self._emit(RunFinished(self._finish_reason or "stop", self._total_usage()))
@@ -116,7 +119,8 @@ class Run:
             if inspect.isawaitable(chosen):
                 chosen = await chosen
         except Exception as error:
-            raise blame(router.node_name, error) from error
+            failure = blame(router.node_name, error)
+            raise failure from failure.__cause__
         if chosen is None:
             return None
         target = chosen if isinstance(chosen, type) else type(chosen)
@@ -155,7 +159,8 @@ class Run:
             finally:
                 await self._clean_up(node)
         except Exception as error:
-            raise blame(node_class.__name__, error) from error
+            failure = blame(node_class.__name__, error)
+            raise failure from failure.__cause__
         self._keep_output(node, speech)
         return node
 

@@ -9,6 +9,7 @@ from launchpad.core.nodes.agent import AgentHolder, conversation
 from launchpad.core.task import TaskContext
 from launchpad.errors import NodeError, OutputError
 from launchpad.events import FinishReason, Usage
+from launchpad.models.scope import request_scope
 from launchpad.models.streaming import live_stream
 
 if TYPE_CHECKING:
@@ -46,8 +47,11 @@ class AgentStreamingNode(AgentHolder):
                 yield chunk
 
     async def stream_text_deltas(self, result: StreamedRunResult[Any, Any]) -> AsyncIterator[Any]:
-        """Yield the text of `result` as it is made, only what is new each time."""
-        async for event in self._deltas(result, structured=False):
+        """Yield the text of `result` as it is made, only what is new each time.
+
+        Text that the request's `response_format` makes JSON comes as fragments of JSON.
+        """
+        async for event in self._deltas(result, structured=self._asked_for_json()):
             yield event
         self.save_output(await result.get_output())
 
@@ -78,6 +82,10 @@ class AgentStreamingNode(AgentHolder):
                 self.node_name, "the model's output does not fit the node's output type."
             ) from error
         self.save_output(output)
+
+    def _asked_for_json(self) -> bool:
+        scope = request_scope.get()
+        return self.takes_client_form and scope is not None and scope.response_format is not None
 
     async def _deltas(
         self, result: StreamedRunResult[Any, Any], *, structured: bool
