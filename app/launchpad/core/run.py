@@ -118,7 +118,7 @@ class Run:
             chosen = router.route(self._context)
             if inspect.isawaitable(chosen):
                 chosen = await chosen
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - raised again, with the node's name
             failure = blame(router.node_name, error)
             raise failure from failure.__cause__
         if chosen is None:
@@ -158,7 +158,7 @@ class Run:
                 await self._process(node, speech)
             finally:
                 await self._clean_up(node)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - raised again, with the node's name
             failure = blame(node_class.__name__, error)
             raise failure from failure.__cause__
         self._keep_output(node, speech)
