@@ -99,8 +99,14 @@ class Upstream:
 async def upstream(script: Script, ssl: Any = None) -> AsyncIterator[Upstream]:
     """Serve `script` for every request, on a port of loopback."""
 
+    open_ones: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+
     async def connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         found.connections += 1
+        task = asyncio.current_task()
+        assert task is not None
+        open_ones[task] = writer
+        task.add_done_callback(lambda done: open_ones.pop(done, None))
         try:
             while True:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
@@ -114,8 +120,6 @@ async def upstream(script: Script, ssl: Any = None) -> AsyncIterator[Upstream]:
             pass
         finally:
             writer.close()
-            with suppress(ConnectionError):
-                await writer.wait_closed()
 
     server = await asyncio.start_server(connect, "127.0.0.1", 0, ssl=ssl)
     found = Upstream(server.sockets[0].getsockname()[1])
@@ -123,6 +127,10 @@ async def upstream(script: Script, ssl: Any = None) -> AsyncIterator[Upstream]:
         yield found
     finally:
         server.close()
+        for writer in open_ones.values():
+            writer.transport.abort()
+        if open_ones:
+            await asyncio.wait(list(open_ones), timeout=5)
 
 
 def event(data: object) -> bytes:

@@ -84,6 +84,7 @@ class ChatLive(LiveStream):
         self._tags = stream.reading.tags
         self._fields = (stream.reading.thinking_field, "reasoning", "reasoning_content")
         self._thinking = False
+        self._drops_space = stream.reading.hold_leading_space
 
     async def batches(self, node: str, *, structured: bool) -> AsyncIterator[Sequence[Delta]]:
         """See `LiveStream`."""
@@ -95,6 +96,7 @@ class ChatLive(LiveStream):
                 if isinstance(item, str):
                     if text is not None:
                         out.append(text(node, item))
+                    self._drops_space = False
                 else:
                     self._chunk(item, say, out)
                     text = ReasoningDelta if self._thinking else say.text_type
@@ -143,8 +145,9 @@ class ChatLive(LiveStream):
             self._thinking = not self._thinking
         elif self._thinking:
             out.append(ReasoningDelta(say.node, text))
-        else:
+        elif not (self._drops_space and text.isspace()):
             out += say.text(text)
+            self._drops_space = False
 
 
 class Speech:

@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self
+from typing import Self, cast
 
 import aiohttp
 from openai.types.chat import ChatCompletionChunk
@@ -250,12 +250,27 @@ def _carries(chunk: Chunk) -> bool:
     )
 
 
+def _lingering() -> set[aiohttp.ClientResponse]:
+    """This loop's answers that are complete but for the end of their HTTP body."""
+    scope = loop_scope()
+    found = scope.kept.get("lingering")
+    if found is None:
+        found = scope.kept["lingering"] = set[aiohttp.ClientResponse]()
+
+        async def close_all() -> None:
+            while found:
+                found.pop().close()
+
+        scope.at_close(close_all)
+    return cast("set[aiohttp.ClientResponse]", found)
+
+
 def _let_end(response: aiohttp.ClientResponse) -> None:
     """Let the body's last bytes arrive, which returns the connection to the pool by itself."""
     if response.content.is_eof():
         response.release()
         return
-    lingering: set[aiohttp.ClientResponse] = loop_scope().kept.setdefault("lingering", set())
+    lingering = _lingering()
     lingering.add(response)
 
     def give_up() -> None:
