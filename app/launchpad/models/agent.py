@@ -69,14 +69,24 @@ def _build(
     return Agent(
         model,
         output_type=output,
-        instructions=config.instructions,
-        system_prompt=config.system_prompt,
+        instructions=_instructions(config),
         tools=config.tools,
         deps_type=config.deps_type,
         model_settings=cast("ModelSettings | None", _plain(config.model_settings)),
         retries=config.retries,
         name=config.name or name,
     )
+
+
+def _instructions(config: AgentConfig) -> list[str]:
+    """Both kinds as instructions: pydantic-ai drops an agent's `system_prompt` where a message
+    history is given, and here the client's always is.
+    """
+    prompts = config.system_prompt
+    return [
+        *([prompts] if isinstance(prompts, str) else prompts),
+        *([config.instructions] if config.instructions is not None else []),
+    ]
 
 
 def structured_output(config: AgentConfig, model: Model) -> Any:

@@ -140,7 +140,7 @@ class LocalServer:
             "port": port,
             "context": self._settings.local_context,
             "parallel": self._settings.local_parallel,
-            "threads": self._settings.local_threads or _cores(),
+            "threads": self._settings.local_threads or _threads(),
         }
         if child.stdin is None or child.stdout is None:
             raise AssertionError("the pipes were asked for")
@@ -189,7 +189,13 @@ def _end(child: subprocess.Popen[str]) -> None:
         child.wait()
 
 
-def _cores() -> int:
-    """The cores this process may use; beyond eight so small a model gets no faster."""
+def _threads() -> int:
+    """All cores but one; beyond eight so small a model gets no faster.
+
+    llama.cpp's threads wait for each other spinning. Where they have every core and anything else
+    wants one too, the model falls from 80 tokens a second to one (measured, two cores); with a
+    core left to the others it keeps its share.
+    """
     affinity = getattr(os, "sched_getaffinity", None)  # Linux only
-    return min(len(affinity(0)) if affinity else os.cpu_count() or 1, 8)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return max(1, min(cores - 1, 8))

@@ -100,8 +100,8 @@ class ChatStream:
 
     @property
     def closed(self) -> bool:
-        """Whether it was closed, or ended in an error: nothing more can be read."""
-        return self._closed or self._error is not None
+        """Whether its user is done with it."""
+        return self._closed
 
     def feed(self, data: bytes) -> None:
         """Take bytes that were read elsewhere, as if they had come from the socket."""

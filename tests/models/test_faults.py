@@ -1,0 +1,523 @@
+"""An upstream that misbehaves, over a real socket: what `as_upstream_error` makes of each fault."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+from pydantic_ai import Agent
+from pydantic_ai.models import ModelRequestParameters
+from pydantic_ai.models.fallback import FallbackModel
+
+from launchpad.errors import UpstreamError, UpstreamTimeoutError
+from launchpad.events import TextDelta
+from launchpad.models import aclose_clients, build_model
+from launchpad.models.streaming import StreamingModel, live_stream
+from launchpad.models.upstream_errors import as_upstream_error
+from launchpad.settings import Settings
+from tests.models.upstream import (
+    DONE,
+    STOP,
+    Call,
+    Script,
+    Upstream,
+    chunk,
+    event,
+    text,
+    upstream,
+)
+
+QUICK = Settings(first_token_timeout=0.2, stall_timeout=0.2)
+SLOW = Settings()
+
+
+def run(script: Script, body: Callable[[Upstream], Awaitable[Any]]) -> Any:
+    async def main() -> Any:
+        async with upstream(script) as server:
+            try:
+                return await body(server)
+            finally:
+                await aclose_clients()
+
+    return asyncio.run(main())
+
+
+async def failure_of(
+    server: Upstream, settings: Settings, heard: list[str], *, live: bool = True
+) -> UpstreamError:
+    try:
+        async with server.agent(settings).run_stream("Hello") as result:
+            if live:
+                found = live_stream(result.run_id)
+                assert found is not None
+                async for one in found.events("Node", structured=False):
+                    assert isinstance(one, TextDelta)
+                    heard.append(one.text)
+            heard.append(await result.get_output())
+    except Exception as error:  # noqa: BLE001
+        upstream_error = as_upstream_error(error)
+        assert upstream_error is not None, repr(error)
+        return upstream_error
+    raise AssertionError(f"nothing failed; heard {heard}")
+
+
+def fail(
+    script: Script, settings: Settings = SLOW, *, live: bool = True
+) -> tuple[UpstreamError, list[str]]:
+    async def body(server: Upstream) -> tuple[UpstreamError, list[str]]:
+        heard: list[str] = []
+        return await failure_of(server, settings, heard, live=live), heard
+
+    found = run(script, body)
+    assert isinstance(found, tuple)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "headers", "wanted"),
+    [
+        (401, {"message": "Incorrect API key: sk-abc123456"}, [], (502, "upstream_authentication")),
+        (403, {"message": "no"}, [], (502, "upstream_authentication")),
+        (402, {"message": "pay"}, [], (502, "upstream_quota_exceeded")),
+        (404, {"message": "no such model"}, [], (502, "upstream_model_not_found")),
+        (429, {"message": "slow down"}, ["Retry-After: 7"], (429, "rate_limit_exceeded")),
+        (
+            429,
+            {"message": "pay", "code": "insufficient_quota"},
+            [],
+            (502, "upstream_quota_exceeded"),
+        ),
+        (
+            400,
+            {"message": "too long", "code": "context_length_exceeded"},
+            [],
+            (400, "context_length_exceeded"),
+        ),
+        (422, {"message": "bad top_p"}, [], (400, "upstream_rejected")),
+        (500, {"message": "oops"}, [], (502, "upstream_error")),
+        (503, {"message": "busy"}, ["Retry-After: 3"], (502, "upstream_error")),
+    ],
+)
+def test_error_statuses(
+    status: int, error: dict[str, Any], headers: list[str], wanted: tuple[int, str]
+) -> None:
+    async def script(call: Call) -> None:
+        await call.refuse(status, {"error": error}, *headers)
+
+    found, heard = fail(script)
+    assert (found.status, found.code) == wanted
+    assert found.retry_after == (float(headers[0].split()[1]) if headers else None)
+    assert "sk-" not in found.public_message
+    assert heard == []
+
+
+def test_the_upstreams_words_are_shown_where_they_are_about_the_request() -> None:
+    async def script(call: Call) -> None:
+        await call.refuse(400, {"error": {"message": "top_p must be below 1", "type": "x"}})
+
+    assert str(fail(script)[0]) == "top_p must be below 1"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "see http://10.0.0.1/help",
+        "connect to db.internal:5432 failed",
+        "no file /srv/models/llama.gguf",
+        "bad key sk-proj-abcdef123456",
+        "127.0.0.1 refused",
+        "x" * 1000,
+    ],
+)
+def test_words_that_tell_too_much_are_not_shown(words: str) -> None:
+    async def script(call: Call) -> None:
+        await call.refuse(400, {"error": {"message": words}})
+
+    assert str(fail(script)[0]) == "The model provider rejected the request."
+
+
+def test_a_retry_date() -> None:
+    async def script(call: Call) -> None:
+        await call.refuse(429, {}, "Retry-After: Fri, 31 Dec 2100 23:59:59 GMT")
+
+    found, _ = fail(script)
+    assert found.retry_after is not None
+    assert found.retry_after > 1e6
+
+
+def test_an_error_page_that_is_no_json() -> None:
+    async def script(call: Call) -> None:
+        await call.refuse(502, b"<html>Bad gateway</html>")
+
+    found, _ = fail(script)
+    assert (found.status, str(found)) == (502, "The model provider failed.")
+
+
+@pytest.mark.parametrize("live", [True, False])
+@pytest.mark.parametrize(
+    ("rest", "wanted"),
+    [
+        ([], (502, "upstream_cut")),
+        ([b"data: {half"], (502, "upstream_cut")),
+        ([b'data: {"choices": oops\n\n'], (502, "upstream_error")),
+        ([event({"error": {"message": "no", "code": 429}})], (429, "rate_limit_exceeded")),
+        ([event({"error": {"message": "no"}})], (502, "upstream_error")),
+    ],
+)
+def test_a_stream_that_goes_wrong(rest: list[bytes], wanted: tuple[int, str], live: bool) -> None:
+    async def script(call: Call) -> None:
+        await call.stream(*text("a", "b"), *rest)
+
+    found, heard = fail(script, live=live)
+    assert (found.status, found.code) == wanted
+    if live:
+        assert heard == ["a", "b"]
+
+
+def test_an_error_before_the_first_token() -> None:
+    async def script(call: Call) -> None:
+        await call.stream(event({"error": {"message": "later", "type": "rate_limit_error"}}))
+
+    assert fail(script)[0].status == 429
+
+
+def test_a_connection_that_closes_before_the_head() -> None:
+    async def script(call: Call) -> None:
+        call.writer.close()
+
+    assert fail(script)[0].status == 502
+
+
+def test_nobody_listens() -> None:
+    async def body(server: Upstream) -> UpstreamError:
+        class Nowhere(Upstream):
+            pass
+
+        return await failure_of(Nowhere(1), SLOW, [])
+
+    found = run(_never, body)
+    assert (found.status, str(found)) == (502, "The model provider could not be reached.")
+
+
+async def _never(call: Call) -> None:
+    raise AssertionError("not to be called")
+
+
+async def _silent(call: Call) -> None:
+    await call.wait_closed()
+
+
+async def _silent_after_head(call: Call) -> None:
+    await call.start()
+    await call.send(b": still here\n\n")
+    await call.wait_closed()
+
+
+async def _stalls(call: Call) -> None:
+    await call.start()
+    await call.send(b"".join(text("a", "b")))
+    await call.wait_closed()
+
+
+async def _comments_forever(call: Call) -> None:
+    await call.start()
+    await call.send(b"".join(text("a")))
+    closing = asyncio.create_task(call.wait_closed())
+    while not closing.done():
+        await call.send(b": ping\n\n")
+        await asyncio.wait([closing], timeout=0.05)
+
+
+@pytest.mark.parametrize("live", [True, False])
+@pytest.mark.parametrize(
+    ("script", "words", "heard"),
+    [
+        (_silent, "no token within 0.2 s", []),
+        (_silent_after_head, "no token within 0.2 s", []),
+        (_stalls, "paused for more than 0.2 s", ["a", "b"]),
+        (_comments_forever, "paused for more than 0.2 s", ["a"]),
+    ],
+)
+def test_a_silent_upstream(script: Script, words: str, heard: list[str], live: bool) -> None:
+    found, got = fail(script, QUICK, live=live)
+    assert isinstance(found, UpstreamTimeoutError)
+    assert found.status == 504
+    if live:
+        assert words in str(found)
+        assert got == heard
+
+
+def test_a_slow_reader_is_not_a_silent_upstream() -> None:
+    async def script(call: Call) -> None:
+        await call.stream(*text("a"))
+
+    async def slow(call: Call) -> None:
+        await call.start()
+        await call.send(b"".join(text("a")))
+        await asyncio.sleep(0.1)
+        await call.send(text("b")[1] + STOP + DONE)
+        await call.end()
+
+    async def body(server: Upstream) -> list[str]:
+        got: list[str] = []
+        async with server.agent(QUICK).run_stream("Hello") as result:
+            live = live_stream(result.run_id)
+            assert live is not None
+            async for one in live.events("Node", structured=False):
+                assert isinstance(one, TextDelta)
+                got.append(one.text)
+                await asyncio.sleep(0.5)
+        return got
+
+    assert run(slow, body) == ["a", "b"]
+
+
+def test_a_finished_answer_without_the_end_of_its_body() -> None:
+    async def script(call: Call) -> None:
+        await call.start()
+        await call.send(b"".join([*text("a"), STOP]))
+        call.writer.close()
+
+    async def body(server: Upstream) -> str:
+        async with server.agent().run_stream("Hello") as result:
+            return str(await result.get_output())
+
+    assert run(script, body) == "a"
+
+
+def test_done_without_its_blank_line() -> None:
+    async def script(call: Call) -> None:
+        await call.stream(*text("a"), b"data: [DONE]")
+
+    async def body(server: Upstream) -> str:
+        async with server.agent().run_stream("Hello") as result:
+            return str(await result.get_output())
+
+    assert run(script, body) == "a"
+
+
+def test_an_answer_that_is_not_streamed() -> None:
+    body_sent = {
+        "id": "1",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "m",
+        "choices": [
+            {
+                "index": 0,
+                "message": {"role": "assistant", "content": "whole"},
+                "finish_reason": "stop",
+            }
+        ],
+        "usage": {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3},
+    }
+
+    async def script(call: Call) -> None:
+        await call.refuse(200, body_sent)
+
+    async def body(server: Upstream) -> tuple[str, int]:
+        async with server.agent().run_stream("Hello") as result:
+            return str(await result.get_output()), result.usage.output_tokens
+
+    assert run(script, body) == ("whole", 2)
+
+
+def test_fallback_takes_over_before_the_first_token() -> None:
+    async def script(call: Call) -> None:
+        if call.body["model"] == "first":
+            await call.refuse(503, {"error": {"message": "busy"}})
+        else:
+            await call.stream(*text("b", "c"), STOP, DONE)
+
+    async def body(server: Upstream) -> list[Any]:
+        models = [
+            build_model(server.config(model_name=name), Settings()) for name in ("first", "second")
+        ]
+        agent = Agent(StreamingModel(FallbackModel(*models)))
+        async with agent.run_stream("Hello") as result:
+            live = live_stream(result.run_id)
+            assert live is not None
+            return [one async for one in live.events("Node", structured=False)]
+
+    assert run(script, body) == [TextDelta("Node", "b"), TextDelta("Node", "c")]
+
+
+def test_when_all_fallbacks_fail_the_last_says_why() -> None:
+    async def script(call: Call) -> None:
+        status = 503 if call.body["model"] == "first" else 429
+        await call.refuse(status, {"error": {"message": "busy"}}, "Retry-After: 4")
+
+    async def body(server: Upstream) -> UpstreamError | None:
+        models = [
+            build_model(server.config(model_name=name), Settings()) for name in ("first", "second")
+        ]
+        try:
+            async with Agent(StreamingModel(FallbackModel(*models))).run_stream("Hello"):
+                pass
+        except Exception as error:  # noqa: BLE001
+            return as_upstream_error(error)
+        return None
+
+    found = run(script, body)
+    assert (found.status, found.retry_after) == (429, 4.0)
+
+
+# Leaving
+
+
+async def _endless(call: Call) -> None:
+    await call.start()
+    await call.send(b"".join(text("a")))
+    closing = asyncio.create_task(call.wait_closed())
+    while not closing.done():
+        call.writer.write(b"%x\r\n%s\r\n" % (len(text("b")[1]), text("b")[1]))
+        await asyncio.wait([closing], timeout=0.02)
+
+
+@pytest.mark.parametrize("script", [_silent, _silent_after_head, _stalls, _endless])
+def test_cancelling_closes_the_upstreams_socket(script: Script) -> None:
+    async def body(server: Upstream) -> None:
+        reading = asyncio.Event()
+
+        async def read() -> None:
+            async with server.agent().run_stream("Hello") as result:
+                live = live_stream(result.run_id)
+                assert live is not None
+                async for _ in live.events("Node", structured=False):
+                    reading.set()
+
+        task = asyncio.create_task(read())
+        await server.connected.wait()
+        if script in {_stalls, _endless}:
+            await reading.wait()
+        await asyncio.sleep(0.05)
+        gc.disable()
+        try:
+            task.cancel()
+            await asyncio.wait_for(server.calls[0].closed.wait(), 5)
+            await asyncio.wait([task], timeout=5)
+            assert task.cancelled()
+        finally:
+            gc.enable()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        assert not [one for one in left if "upstream" not in repr(one.get_coro())]
+
+    run(script, body)
+
+
+@pytest.mark.parametrize("how", ["close", "throw"])
+def test_a_node_that_is_closed_at_its_yield_closes_the_socket(how: str) -> None:
+    async def body(server: Upstream) -> None:
+        async def node() -> Any:
+            async with server.agent().run_stream("Hello") as result:
+                live = live_stream(result.run_id)
+                assert live is not None
+                async for one in live.events("Node", structured=False):
+                    yield one
+
+        words = node()
+        await anext(words)
+        if how == "close":
+            await words.aclose()
+        else:
+            with pytest.raises(asyncio.CancelledError):
+                await words.athrow(asyncio.CancelledError())
+        await asyncio.wait_for(server.calls[0].closed.wait(), 5)
+
+    run(_endless, body)
+
+
+def test_a_request_that_is_not_streamed_closes_its_socket_too() -> None:
+    async def body(server: Upstream) -> None:
+        model = build_model(server.config(), Settings())
+        task = asyncio.create_task(model.request([], None, ModelRequestParameters()))
+        await server.connected.wait()
+        await asyncio.sleep(0.05)
+        task.cancel()
+        await asyncio.wait_for(server.calls[0].closed.wait(), 5)
+        await asyncio.wait([task])
+
+    run(_endless, body)
+
+
+# Connections
+
+
+def test_a_connection_is_used_again() -> None:
+    async def script(call: Call) -> None:
+        await call.stream(*text("a"), STOP, DONE)
+
+    async def body(server: Upstream) -> int:
+        for _ in range(5):
+            async with server.agent().run_stream("Hello") as result:
+                await result.get_output()
+            await asyncio.sleep(0.01)
+        return server.connections
+
+    assert run(script, body) == 1
+
+
+def test_a_kept_connection_that_the_upstream_has_closed_is_replaced() -> None:
+    async def script(call: Call) -> None:
+        if len(server_calls(call)) == 2:
+            call.writer.close()
+            return
+        await call.stream(*text("a"), STOP, DONE)
+
+    seen: list[Call] = []
+
+    def server_calls(call: Call) -> list[Call]:
+        seen.append(call)
+        return seen
+
+    async def body(server: Upstream) -> tuple[str, int]:
+        for _ in range(2):
+            async with server.agent().run_stream("Hello") as result:
+                output = await result.get_output()
+            await asyncio.sleep(0.01)
+        return str(output), len(server.calls)
+
+    assert run(script, body) == ("a", 3)
+
+
+def test_the_end_of_a_body_that_never_comes_delays_nothing() -> None:
+    async def script(call: Call) -> None:
+        await call.start()
+        await call.send(b"".join([*text("a"), STOP, DONE]))
+        await call.wait_closed()
+
+    async def body(server: Upstream) -> str:
+        async with server.agent().run_stream("Hello") as result:
+            return str(await asyncio.wait_for(result.get_output(), 1))
+
+    assert run(script, body) == "a"
+
+
+def test_headers_and_key() -> None:
+    async def script(call: Call) -> None:
+        await call.stream(*text("a"), STOP, DONE)
+
+    async def body(server: Upstream) -> Call:
+        agent = server.agent(model_settings={"extra_headers": {"X-Mine": "1"}})
+        async with agent.run_stream("Hello") as result:
+            await result.get_output()
+        return server.calls[0]
+
+    call = run(script, body)
+    assert call.head.startswith("POST /v1/chat/completions ")
+    assert call.header("authorization") == "Bearer secret"
+    assert call.header("x-mine") == "1"
+    assert call.header("accept-encoding") == "identity"
+    assert "stainless" not in call.head.lower()
+
+
+def test_a_chunk_without_text_is_no_first_token() -> None:
+    async def script(call: Call) -> None:
+        await call.start()
+        await call.send(event(chunk({"role": "assistant", "content": ""})))
+        await call.wait_closed()
+
+    assert "no token within" in str(fail(script, QUICK)[0])
