@@ -18,6 +18,7 @@ from launchpad.runs.in_process import Runs
 from launchpad.settings import Settings
 from launchpad.sse.response import SSEResponse
 from launchpad.stream.choices import side_by_side
+from launchpad.stream.coalesce import coalesce
 from launchpad.stream.partial_json.operators import JsonSnapshots
 from launchpad.stream.run_stream import EventStream, Producer
 from launchpad.wire.frames import FrameStream, Operator
@@ -60,7 +61,7 @@ class ChatCompletions(Endpoint):
     ) -> SSEResponse:
         settings, choices = self._settings, request.choices
         whole = OpenAIChatEncoder(request, run_id=run_id, choices=choices)
-        operators = partial(_operators, request)
+        operators = partial(_operators, request, merged=choices > 1 and settings.debounce > 0)
         frames = FrameStream(
             stream,
             whole if choices == 1 else SeveralChoicesEncoder(whole, choices, operators),
@@ -106,8 +107,10 @@ def _producer(served: ServedWorkflow, request: OpenAIChatSchema, run_id: str) ->
     )
 
 
-def _operators(request: OpenAIChatSchema) -> Sequence[Operator]:
-    return (JsonSnapshots(),) if request.valid_json_chunks else ()
+def _operators(request: OpenAIChatSchema, *, merged: bool) -> Sequence[Operator]:
+    """What happens to the events of one choice; `merged`: their deltas are not merged elsewhere."""
+    merging: Sequence[Operator] = (coalesce,) if merged else ()
+    return (JsonSnapshots(), *merging) if request.valid_json_chunks else merging
 
 
 def _builder(request: OpenAIChatSchema, run_id: str) -> Builder:

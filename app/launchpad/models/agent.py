@@ -79,8 +79,10 @@ def _build(
 
 
 def _instructions(config: AgentConfig) -> list[str]:
-    """Both kinds as instructions: pydantic-ai drops an agent's `system_prompt` where a message
-    history is given, and here the client's always is.
+    """Both kinds as instructions, which reach the model in every request.
+
+    pydantic-ai drops an agent's `system_prompt` where a message history is given, as the client's
+    is here.
     """
     prompts = config.system_prompt
     return [

@@ -36,10 +36,9 @@ class AgentConfig:
 
     `model_provider` and `model_name` left out mean the configured default model
     (`LAUNCHPAD_MODEL`). `output_type` is anything that pydantic-ai takes as output type;
-    `system_prompt` and `instructions` are both sent with
-    every request, in this order; `tools` run on the server and
-    stay hidden from the client. `base_url` and `api_key` win over the provider's environment
-    variables. `model_settings` are defaults: a request's own sampling parameters win.
+    `system_prompt` and `instructions` are both sent with every request, in this order; `tools` run
+    on the server and stay hidden from the client. `base_url` and `api_key` win over the provider's
+    environment variables. `model_settings` are defaults: a request's own sampling parameters win.
     """
 
     model_provider: ModelProvider | None = None

@@ -61,7 +61,18 @@ class FrameStream:
         return self
 
     async def __anext__(self) -> bytes:
-        """The next bytes. Raises `Refusal` as `refusable` says, `StopAsyncIteration` at the end."""
+        """The next bytes. Raises `Refusal` as `refusable` says, `StopAsyncIteration` at the end.
+
+        Cancelled while it waits, it ends the run, as a generator would: Starlette's
+        `StreamingResponse` cancels its reader when the client leaves, and closes nothing.
+        """
+        try:
+            return await self._next()
+        except asyncio.CancelledError:
+            self.cancel()
+            raise
+
+    async def _next(self) -> bytes:
         loop = asyncio.get_running_loop()
         if self._timer is None and self._heartbeat:
             self._last_sent = loop.time()
