@@ -8,10 +8,12 @@ import signal
 import socket
 import sys
 import threading
+from contextlib import suppress
 from types import FrameType
 
 from launchpad.cli.environment import export
 from launchpad.errors import ConfigurationError
+from launchpad.observe.logs import configure_logging
 from launchpad.settings import Settings
 
 __all__ = ["serve"]
@@ -24,7 +26,13 @@ def serve(target: str | None, settings: Settings, *, reload: bool = False) -> No
     """
     # Until the server has its own handlers, a signal just ends the program, without a traceback.
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _leave)
+        signal.signal(number, _stop)
+    with suppress(_Stopped):
+        _serve(target, settings, reload=reload)
+
+
+def _serve(target: str | None, settings: Settings, *, reload: bool) -> None:
+    configure_logging(settings.log_level)
     _refuse_strangers(settings)
     export(settings, target)
     listening = _bind(settings)
@@ -53,8 +61,12 @@ def serve(target: str | None, settings: Settings, *, reload: bool = False) -> No
     run_server(settings, listening, reload=reload, ready=ready)
 
 
-def _leave(number: int, frame: FrameType | None) -> None:
-    sys.exit(0)
+class _Stopped(BaseException):
+    """A signal came. Not `SystemExit`: a user's module that raises that is told so."""
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    raise _Stopped
 
 
 def _refuse_strangers(settings: Settings) -> None:

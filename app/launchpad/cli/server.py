@@ -53,7 +53,6 @@ def run_server(
     `ready` is called once requests are accepted. With `reload` or several workers it is called
     before they have started: their first requests wait.
     """
-    configure_logging(settings.log_level)
     config = uvicorn.Config(
         "launchpad.cli.server:build_app",
         factory=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import importlib
 import importlib.util
 import sys
@@ -43,7 +44,8 @@ def _import_module(name: str) -> ModuleType:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
-            hint = f" Did you mean {name}.py?" if Path(f"{name}.py").is_file() else ""
+            near = difflib.get_close_matches(name, [file.stem for file in Path().glob("*.py")], 1)
+            hint = f" Did you mean {near[0]}.py?" if near else ""
             raise ConfigurationError(
                 f"There is no module {error.name!r}, neither installed nor in {Path.cwd()}.{hint}"
             ) from error

@@ -1,0 +1,115 @@
+"""The other commands, and the help."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from launchpad.cli import commands
+from launchpad.events import RunEvent
+from launchpad.settings import Settings
+
+from .conftest import environment, launchpad
+
+
+def test_help_names_the_commands(tmp_path: Path) -> None:
+    done = launchpad("--help", cwd=tmp_path)
+    assert done.returncode == 0
+    for command in ("serve", "run", "new"):
+        assert command in done.stdout
+
+
+def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from launchpad.cli import main\n"
+        "try: main()\n"
+        "except SystemExit: pass\n"
+        "print(*sorted(sys.modules), file=sys.stderr)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment(),
+    )
+    heavy = {"pydantic", "pydantic_ai", "pydantic_settings", "fastapi", "starlette", "uvicorn"}
+    assert "Usage" in done.stdout
+    assert not heavy & set(done.stderr.split())
+
+
+def test_help_of_serve_teaches(tmp_path: Path) -> None:
+    done = launchpad("serve", "--help", cwd=tmp_path)
+    assert "curl -N http://127.0.0.1:8080/v1/chat/completions" in done.stdout
+    assert "WorkflowRegistry" in done.stdout
+
+
+def test_the_defaults_that_the_help_names_are_the_settings_defaults() -> None:
+    fields = Settings.model_fields
+    for name in ("host", "port", "log_level", "model", "workers"):
+        shown = f"[default: {fields[name].default}]"
+        assert shown in Path(commands.__file__).read_text(encoding="utf-8"), name
+
+
+def test_version(tmp_path: Path) -> None:
+    done = launchpad("--version", cwd=tmp_path)
+    assert done.stdout.split()[0] == "launchpad"
+    assert done.returncode == 0
+
+
+def test_run_prints_the_words(flows: Path) -> None:
+    done = launchpad("run", "echo", "hello there", "--target", "flows.py", cwd=flows.parent)
+    assert done.returncode == 0
+    assert done.stdout.startswith("hello there (process ")
+    assert done.stderr == ""
+
+
+def test_run_prints_events_as_json(flows: Path) -> None:
+    done = launchpad("run", "echo", "hi", "--target", "flows", "--json", cwd=flows.parent)
+    events = [json.loads(line) for line in done.stdout.splitlines()]
+    kinds = [event[RunEvent.__struct_config__.tag_field or ""] for event in events]
+    assert kinds[0] == "RunStarted"
+    assert kinds[-1] == "RunFinished"
+    assert events[0]["request"]["messages"][0]["content"] == "hi"
+
+
+@pytest.mark.parametrize(
+    ("workflow", "words"), [("nope", "echo"), ("parcel", "parcel")], ids=["unknown", "not a chat"]
+)
+def test_run_says_which_workflows_there_are(flows: Path, workflow: str, words: str) -> None:
+    done = launchpad("run", workflow, "hi", "--target", "flows.py", cwd=flows.parent)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_run_of_a_failing_workflow(flows: Path) -> None:
+    flows.write_text(flows.read_text().replace('yield word + " "', "raise ValueError('inside')"))
+    done = launchpad("run", "echo", "hi", "--target", "flows.py", cwd=flows.parent)
+    assert done.returncode == 1
+    assert "EchoNode" in done.stderr
+
+
+def test_new_makes_a_project_whose_test_passes(tmp_path: Path) -> None:
+    done = launchpad("new", "my shop", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "cd 'my shop'" in done.stdout
+    project = tmp_path / "my shop"
+    assert (project / "README.md").read_text().startswith("# my-shop\n")
+    tested = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-W", "error"],
+        cwd=project,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert tested.returncode == 0, tested.stdout
+    assert "1 passed" in tested.stdout
+    again = launchpad("new", "my shop", cwd=tmp_path)
+    assert again.returncode == 1
+    assert "not empty" in again.stderr

@@ -1,0 +1,172 @@
+"""`launchpad serve` as a process: what it prints, what it refuses, how it ends."""
+
+import signal
+import socket
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from .conftest import Serve, descendants, launchpad, wait_until_gone
+
+on_linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+
+
+def test_it_prints_what_it_serves_and_ends_cleanly(flows: Path, serve: Serve) -> None:
+    served = serve("flows.py")
+    answer = httpx.get(f"{served.url}/health")
+    assert answer.status_code == 200
+    assert "server" not in answer.headers
+    served.wait_for("Ctrl-C stops it")
+    assert "echo" in served.output
+    assert "Says it again" in served.output
+    assert "parcel: its event_schema Parcel does not derive from OpenAIChatSchema" in served.output
+    assert f"curl -N {served.url}/v1/chat/completions" in served.output
+    # One workflow that can be served needs no naming.
+    assert served.ask("so it is").startswith("so it is")
+    assert served.end() == 0
+    assert "Traceback" not in served.output
+    assert "Loading" not in served.output, "no node asks the local model"
+
+
+def test_ctrl_c_ends_it_cleanly(flows: Path, serve: Serve) -> None:
+    served = serve(str(flows))
+    assert served.url
+    assert served.end(signal.SIGINT) == 0
+    assert "Traceback" not in served.output
+
+
+def test_a_signal_during_the_start_ends_it_cleanly(flows: Path, serve: Serve) -> None:
+    flows.write_text("print('half way', flush=True)\nimport time\ntime.sleep(60)")
+    served = serve("flows.py")
+    served.wait_for("half way")
+    assert served.end() == 0
+    assert "Traceback" not in served.output
+
+
+def test_options_come_from_the_environment_and_from_env_files(flows: Path, serve: Serve) -> None:
+    flows.with_name(".env").write_text("LAUNCHPAD_MODEL_ALIASES=gpt-4o=echo\n")
+    served = serve("flows", LAUNCHPAD_LOG_LEVEL="warning", LAUNCHPAD_HOST="localhost")
+    assert served.url.startswith("http://localhost:")
+    assert served.ask("hello", model="gpt-4o").startswith("hello")
+    assert served.end() == 0
+    assert "INFO" not in served.output
+
+
+@on_linux
+def test_workers_share_the_port_and_leave_with_their_supervisor(flows: Path, serve: Serve) -> None:
+    served = serve("flows:WorkflowRegistry", "--workers", "2")
+    assert served.ask("hello", model="echo").startswith("hello")
+    everyone = descendants(served.process.pid)
+    assert len(everyone) >= 2
+    assert served.end() == 0
+    wait_until_gone(everyone)
+
+
+@on_linux
+def test_workers_do_not_outlive_a_killed_supervisor(flows: Path, serve: Serve) -> None:
+    served = serve("flows.py", "--workers", "2")
+    served.ask("hello")
+    everyone = descendants(served.process.pid)
+    assert served.end(signal.SIGKILL) == -signal.SIGKILL
+    wait_until_gone(everyone)
+
+
+@on_linux
+def test_reload_serves_the_changed_file(flows: Path, serve: Serve) -> None:
+    served = serve("flows.py", "--reload")
+    assert served.ask("one").startswith("one")
+    flows.write_text(flows.read_text().replace('word + " "', 'word.upper() + " "'))
+    served.wait_for("Started server process.*(?s:.)*Started server process")
+    assert served.ask("two").startswith("TWO")
+    everyone = descendants(served.process.pid)
+    assert served.end() == 0
+    wait_until_gone(everyone)
+
+
+def test_beyond_this_machine_it_wants_keys(flows: Path, serve: Serve) -> None:
+    refused = launchpad("serve", "flows.py", "--host", "0.0.0.0", cwd=flows.parent)
+    assert refused.returncode == 1
+    assert refused.stdout == ""
+    assert refused.stderr.count("\n") == 1
+    assert "LAUNCHPAD_API_KEYS" in refused.stderr
+    assert "--allow-unauthenticated" in refused.stderr
+
+    open_to_all = serve("flows.py", "--host", "0.0.0.0", "--allow-unauthenticated")
+    open_to_all.wait_for(r"curl -N http://127\.0\.0\.1:")
+    assert open_to_all.end() == 0
+
+    keyed = serve("flows.py", "--host", "0.0.0.0", LAUNCHPAD_API_KEYS="me=secret-of-mine")
+    port = keyed.url.rpartition(":")[2]
+    assert httpx.get(f"http://127.0.0.1:{port}/v1/models").status_code == 401
+    keyed.wait_for("Authorization: Bearer")
+    assert keyed.end() == 0
+    assert "secret-of-mine" not in keyed.output
+
+
+def test_a_port_in_use_is_one_clear_line(flows: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = launchpad("serve", "flows.py", "--port", str(port), cwd=flows.parent)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1
+    assert f"127.0.0.1:{port} is in use" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("nowhere.py",), "There is no file nowhere.py"),
+        (("--log-level", "loud"), "LAUNCHPAD_LOG_LEVEL"),
+        (("--host", "no-such-host.invalid", "--allow-unauthenticated"), "Cannot listen on"),
+        (("--model", "abacus:v1"), "abacus:v1"),
+    ],
+)
+def test_what_is_wrong_is_said_in_one_line(
+    tmp_path: Path, arguments: tuple[str, ...], words: str
+) -> None:
+    done = launchpad("serve", "--port", "0", *arguments, cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("launchpad: ")
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_missing_key_is_said_at_the_start(tmp_path: Path) -> None:
+    done = launchpad(
+        "serve", "--port", "0", "--model", "openai:gpt-5.4-mini", cwd=tmp_path, OPENAI_API_KEY=""
+    )
+    assert done.returncode == 1
+    assert "OPENAI_API_KEY" in done.stderr
+
+
+@on_linux
+@pytest.mark.local_model
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_the_local_model_comes_and_goes_with_the_server(
+    tmp_path: Path, serve: Serve, end: signal.Signals
+) -> None:
+    pytest.importorskip("xllamacpp")
+    served = serve(LAUNCHPAD_LOCAL_PARALLEL="1", LAUNCHPAD_LOCAL_CONTEXT="1024")
+    assert served.url
+    everyone = descendants(served.process.pid)
+    assert len(everyone) == 1
+    if end is signal.SIGTERM:
+        assert served.ask("Say hello.", model="chat").strip()
+    assert served.end(end) == (0 if end is signal.SIGTERM else -end)
+    wait_until_gone(everyone)
+
+
+@on_linux
+@pytest.mark.local_model
+def test_workers_share_one_local_model(tmp_path: Path, serve: Serve) -> None:
+    pytest.importorskip("xllamacpp")
+    served = serve("--workers", "2", LAUNCHPAD_LOCAL_CONTEXT="1024", LAUNCHPAD_LOCAL_PARALLEL="1")
+    for _ in range(3):
+        assert served.ask("Say hello.", model="chat").strip()
+    everyone = descendants(served.process.pid)
+    commands = [Path(f"/proc/{pid}/cmdline").read_text() for pid in everyone]
+    assert sum("child.py" in command for command in commands) == 1
+    assert served.end() == 0
+    wait_until_gone(everyone)
