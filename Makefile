@@ -16,6 +16,10 @@ READY := $(VENV)/.ready
 export UV_PROJECT_ENVIRONMENT = $(VENV)
 # The Python that is there is used; none is downloaded.
 export UV_PYTHON_DOWNLOADS ?= never
+# uv brings certificates of its own; the system's, where it has any, know a company's proxy too.
+ifneq ($(wildcard /etc/ssl/certs/ca-certificates.crt /etc/pki/tls/certs/ca-bundle.crt /etc/ssl/cert.pem),)
+export UV_SYSTEM_CERTS ?= true
+endif
 
 .DEFAULT_GOAL := help
 .PHONY: serve test setup lint format types check bench clean help
