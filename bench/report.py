@@ -51,6 +51,15 @@ COLUMNS = (
 )
 
 
+CONDITIONS = (
+    "Tokens/s and CPU a token: 32 streams of 500 tokens, as fast as they go, every token its own "
+    "chunk of the upstream's and, where no debounce is named, of the server's. First token and CPU "
+    "a request: one client, one token, medians. Added: what a token takes longer from the "
+    "upstream's write to the client's read, 100 streams of 50 tokens/s. Held: the most such "
+    "streams, all begun within one second, at p99 ≤ 20 ms."
+)
+
+
 def machine() -> str:
     """What the figures were taken on: processor, cores, kernel, Python. Names no host."""
     model = platform.machine()
@@ -85,8 +94,8 @@ def _cell(column: Column, named: Mapping[str, float], base: Mapping[str, float])
     text = format(value, column.form)
     if column.ratio and base.get(column.figure):
         text += f" ({value / base[column.figure]:.3g} ×)"
-    if column.figure == "tokens_per_s" and _saturated(named):
-        text += " †"
+    if column.figure == "tokens_per_s":
+        text += " †" if _saturated(named) else " ‡" if _disturbed(named) else ""
     return text
 
 
@@ -94,6 +103,11 @@ def _saturated(named: Mapping[str, float]) -> bool:
     """Whether the clients' core, not the server's, set the pace."""
     others = named.get("load_share", 0) + named.get("upstream_share", 0)
     return others > SATURATED and named.get("server_share", 1) < SATURATED
+
+
+def _disturbed(named: Mapping[str, float]) -> bool:
+    """Whether the server did not get its core although the clients had room."""
+    return named.get("server_share", 1) < SATURATED and not _saturated(named)
 
 
 def table(headers: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
@@ -121,9 +135,14 @@ def markdown(
     ]
     kind = "One quick round" if quick else f"Medians of {rounds} interleaved rounds"
     lines = [f"{kind}; the server alone on one core. {machine()}.", ""]
-    lines += table(["", *(column.title for column in COLUMNS)], rows)
+    lines += table(["", *(column.title for column in COLUMNS)], rows) + ["", CONDITIONS]
     if any(_saturated(named) for named in found.values()):
         lines += ["", "† The clients' core was the limit: CPU a token is the server's figure."]
+    if any(_disturbed(named) for named in found.values()):
+        lines += [
+            "",
+            "‡ Something else took the server's core: CPU a token is the figure to go by.",
+        ]
     lines += _structured(found) + _workers(found)
     lines += _pairs("In process, without a server", floor) + _pairs("Starting", startup)
     lines += ["", "Versions:", ""] + [f"- {line}" for line in version_line(list(found))]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.report import Medians, table
@@ -28,6 +28,12 @@ class _Figures:
     def ratio(self, subject: str, other: str, name: str) -> float:
         return self.of(subject, name) / self.of(other, name)
 
+    def least(self, subjects: Sequence[str], name: str) -> float:
+        values = [self._found[one][name] for one in subjects if name in self._found.get(one, {})]
+        if not values:
+            raise KeyError(name)
+        return min(values)
+
     def other(self, name: str) -> float:
         return self._more[name]
 
@@ -42,10 +48,12 @@ class Target:
     least: bool = False
 
 
+_PEERS = ("litellm", "agent", "hayhooks", "tutorial")
+
+
 def _peers_best(name: str) -> Callable[[_Figures], float]:
     """Launchpad's agent node in terms of the best Python peer."""
-    peers = ("litellm", "agent", "hayhooks", "tutorial")
-    return lambda f: f.of("launchpad", name) / min(f.of(peer, name) for peer in peers)
+    return lambda f: f.of("launchpad", name) / f.least(_PEERS, name)
 
 
 def _first_over_upstream(subject: str) -> Callable[[_Figures], float]:
@@ -117,6 +125,6 @@ def markdown(found: Medians, *more: Mapping[str, float]) -> str:
         met = value >= target.limit if target.least else value <= target.limit
         sign = "≥" if target.least else "≤"
         rows.append(
-            [target.text, f"{sign} {target.limit:,g}", f"{value:,.3g}", "" if met else "no"]
+            [target.text, f"{sign} {target.limit:,g}", f"{value:,.3g}", "yes" if met else "no"]
         )
     return "\n".join(["", *table(["target", "", "measured", "met"], rows), ""]) if rows else ""

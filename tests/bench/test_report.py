@@ -46,3 +46,9 @@ def test_structured_and_workers_have_tables_of_their_own() -> None:
     text = markdown(found, rounds=1, quick=False)
     assert "| Launchpad, `valid_json_chunks` | 3.25 | 12 |" in text
     assert "| Launchpad, agent node | 1,000 | 1,900 | 1.90 |" in text
+
+
+def test_a_disturbed_server_is_marked() -> None:
+    shared = {"tokens_per_s": 1e5, "load_share": 0.2, "upstream_share": 0.0, "server_share": 0.5}
+    text = markdown({"bare": shared}, rounds=1, quick=True)
+    assert "100,000 (1 ×) ‡" in text
