@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.models.upstream import DONE, STOP, chunk, event, text, tool_call, usage
 
 from launchpad.models.openai_compatible.chunks import (
     ChunkDecoder,
@@ -14,7 +15,6 @@ from launchpad.models.openai_compatible.chunks import (
     UpstreamSaidError,
 )
 from launchpad.models.openai_compatible.sse import EventSplitter
-from tests.models.upstream import DONE, STOP, chunk, event, text, tool_call, usage
 
 
 def decode(data: bytes, size: int | None = None, **how: Any) -> list[Item]:

@@ -9,6 +9,19 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 from pydantic_ai import NativeOutput, PromptedOutput, ToolDefinition, ToolOutput
+from tests.models.upstream import (
+    DONE,
+    STOP,
+    Call,
+    Script,
+    Upstream,
+    chunk,
+    event,
+    text,
+    tool_call,
+    upstream,
+    usage,
+)
 
 from launchpad.errors import UpstreamError
 from launchpad.events import (
@@ -23,19 +36,6 @@ from launchpad.events import (
 from launchpad.models import aclose_clients
 from launchpad.models.scope import RequestScope, request_scope
 from launchpad.models.streaming import live_stream
-from tests.models.upstream import (
-    DONE,
-    STOP,
-    Call,
-    Script,
-    Upstream,
-    chunk,
-    event,
-    text,
-    tool_call,
-    upstream,
-    usage,
-)
 
 N = "Node"
 
@@ -221,12 +221,16 @@ def test_what_had_streamed_stays_when_the_upstream_dies() -> None:
 
     async def body(server: Upstream) -> list[Delta]:
         got: list[Delta] = []
-        with pytest.raises(UpstreamError) as caught:
+
+        async def read() -> None:
             async with server.agent().run_stream("Hello") as result:
                 live = live_stream(result.run_id)
                 assert live is not None
                 async for one in live.events(N, structured=False):
-                    got.append(one)
+                    got += [one]
+
+        with pytest.raises(UpstreamError) as caught:
+            await read()
         assert caught.value.status == 502
         return got
 

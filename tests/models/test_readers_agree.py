@@ -21,13 +21,6 @@ from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.profiles import ModelProfile
 from pydantic_ai.providers.openai import OpenAIProvider
-
-from launchpad.events import Delta, ReasoningDelta, TextDelta
-from launchpad.models import aclose_clients, build_model
-from launchpad.models.openai_compatible.client import opened_streams
-from launchpad.models.live import ChatLive, Names
-from launchpad.models.streaming import StreamingModel, live_stream
-from launchpad.settings import Settings
 from tests.models.upstream import (
     DONE,
     STOP,
@@ -41,19 +34,35 @@ from tests.models.upstream import (
     usage,
 )
 
+from launchpad.events import Delta, ReasoningDelta, TextDelta
+from launchpad.models import aclose_clients, build_model
+from launchpad.models.live import ChatLive, Names
+from launchpad.models.openai_compatible.client import opened_streams
+from launchpad.models.streaming import StreamingModel, live_stream
+from launchpad.settings import Settings
+
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LLAMA = (
-    '{"choices":[{"finish_reason":null,"index":0,"delta":{"role":"assistant","content":null}}],'
-    '"created":1763618733,"id":"chatcmpl-x","model":"m","object":"chat.completion.chunk"}',
-    '{"choices":[{"finish_reason":null,"index":0,"delta":{"content":"Hi"}}],'
-    '"created":1763618733,"id":"chatcmpl-x","model":"m","object":"chat.completion.chunk"}',
-    '{"choices":[{"finish_reason":null,"index":0,"delta":{"content":" there"}}],'
-    '"created":1763618734,"id":"chatcmpl-x","model":"m","object":"chat.completion.chunk"}',
-    '{"choices":[{"finish_reason":"stop","index":0,"delta":{}}],"created":1763618734,'
-    '"id":"chatcmpl-x","model":"m","object":"chat.completion.chunk"}',
-    '{"choices":[],"created":1763618734,"id":"chatcmpl-x","model":"m","object":'
-    '"chat.completion.chunk","usage":{"completion_tokens":2,"prompt_tokens":9,"total_tokens":11},'
-    '"timings":{"predicted_ms":3.1}}',
+    (
+        '{"choices":[{"finish_reason":null,"index":0,"delta":{"role":"assistant","content":null}}],'
+        '"created":1763618733,"id":"chatcmpl-x","model":"m","object":"chat.completion.chunk"}'
+    ),
+    (
+        '{"choices":[{"finish_reason":null,"index":0,"delta":{"content":"Hi"}}],'
+        '"created":1763618733,"id":"chatcmpl-x","model":"m","object":"chat.completion.chunk"}'
+    ),
+    (
+        '{"choices":[{"finish_reason":null,"index":0,"delta":{"content":" there"}}],'
+        '"created":1763618734,"id":"chatcmpl-x","model":"m","object":"chat.completion.chunk"}'
+    ),
+    (
+        '{"choices":[{"finish_reason":"stop","index":0,"delta":{}}],"created":1763618734,'
+        '"id":"chatcmpl-x","model":"m","object":"chat.completion.chunk"}'
+    ),
+    '{"choices":[],"created":1763618734,"id":"chatcmpl-x","model":"m","object":'(
+        '"chat.completion.chunk","usage":{"completion_tokens":2,"prompt_tokens":9,"total_tokens":11},'
+        '"timings":{"predicted_ms":3.1}}'
+    ),
 )
 PADDED = tuple(
     json.dumps(chunk({"content": word}, obfuscation=pad, usage=None, service_tier="default"))
@@ -261,8 +270,7 @@ def test_a_request_that_is_not_streamed_gets_what_the_stream_says(name: str) -> 
 
 
 def content(response: ModelResponse, kind: Any) -> str:
-    found = "".join(part.content for part in response.parts if isinstance(part, kind))
-    return found
+    return "".join(part.content for part in response.parts if isinstance(part, kind))
 
 
 def calls(response: ModelResponse) -> list[tuple[str, Any, str]]:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -14,12 +16,13 @@ def feed(pieces: list[bytes]) -> list[bytes]:
 
 def cut(data: bytes, places: list[int]) -> list[bytes]:
     edges = [0, *sorted({place % (len(data) + 1) for place in places}), len(data)]
-    return [data[a:b] for a, b in zip(edges, edges[1:], strict=False)]
+    return [data[a:b] for a, b in pairwise(edges)]
 
 
 STREAM = (
     "\ufeff: hello\n\ndata: one\n\nevent: x\ndata:two\ndata: three\nid: 4\n\n"
-    "data\n\nretry: 5\n\ngarbage\n\ndata: gr\u00fc\u00dfe \u2028\u0085 \U0001f600\n\n\n\ndata: last\n\ndata: half"
+    "data\n\nretry: 5\n\ngarbage\n\ndata: gr\u00fc\u00dfe \u2028\u0085 \U0001f600\n\n\n\n"
+    "data: last\n\ndata: half"
 )
 WANTED = [
     b"one",

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from launchpad.events import (
@@ -165,6 +165,17 @@ class Speech:
             self.text_type = JsonDelta
         self._calls: dict[object, _Call] = {}
         self._shown = 0
+
+    def reveal(self, tool: str) -> list[Delta]:
+        """The calls of `tool` carry the output after all; what was held back of them comes now."""
+        self._names = replace(self._names, output=self._names.output | {tool})
+        if self._structured:
+            self.text_type = None
+        held = [call for call in self._calls.values() if call.name == tool and call.waiting]
+        words = [call.waiting for call in held]
+        for call in held:
+            call.waiting = ""
+        return [JsonDelta(self.node, one) for one in words] if self._structured else []
 
     def text(self, text: str) -> list[Delta]:
         """Text outside any thinking."""

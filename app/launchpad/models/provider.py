@@ -8,11 +8,11 @@ building anything.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from os import environ
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from launchpad.errors import ConfigurationError
 from launchpad.models.config import AgentConfig, ModelProvider
@@ -185,7 +185,9 @@ def _build(config: AgentConfig, settings: Settings) -> Model:
             from launchpad.models.openai_compatible.models import build
 
             return build(config, settings)
-        return _FOREIGN[provider](config)
+        from launchpad.models.foreign import FOREIGN
+
+        return FOREIGN[provider](config)
     except ImportError as error:
         extra = _NEEDS[provider].extra or "openai"
         raise ConfigurationError(
@@ -206,90 +208,3 @@ def _is_installed(package: str) -> bool:
 
 _OWN = frozenset({P.OPENAI, P.OPENAI_COMPATIBLE, P.OLLAMA, P.OPENROUTER, P.LOCAL})
 """Read by our own reader; the others by their SDKs."""
-
-
-# SDKs are optional and slow to import, so each import waits for its provider to be asked for.
-
-
-def _responses(config: AgentConfig) -> Model:
-    from pydantic_ai.models.openai import OpenAIResponsesModel
-    from pydantic_ai.providers.openai import OpenAIProvider
-
-    provider = OpenAIProvider(base_url=config.base_url, api_key=config.api_key)
-    return OpenAIResponsesModel(_name(config), provider=provider)
-
-
-def _azure(config: AgentConfig) -> Model:
-    from pydantic_ai.models.openai import OpenAIChatModel
-    from pydantic_ai.providers.azure import AzureProvider
-
-    provider = AzureProvider(azure_endpoint=config.base_url, api_key=config.api_key)
-    return OpenAIChatModel(_name(config), provider=provider)
-
-
-def _anthropic(config: AgentConfig) -> Model:
-    from pydantic_ai.models.anthropic import AnthropicModel
-    from pydantic_ai.providers.anthropic import AnthropicProvider
-
-    provider = AnthropicProvider(api_key=config.api_key, base_url=config.base_url)
-    return AnthropicModel(_name(config), provider=provider)
-
-
-def _mistral(config: AgentConfig) -> Model:
-    from pydantic_ai.models.mistral import MistralModel
-    from pydantic_ai.providers.mistral import MistralProvider
-
-    provider = MistralProvider(**_given(api_key=config.api_key, base_url=config.base_url))
-    return MistralModel(_name(config), provider=provider)
-
-
-def _gemini(config: AgentConfig) -> Model:
-    from pydantic_ai.models.google import GoogleModel
-    from pydantic_ai.providers.google import GoogleProvider
-
-    provider = GoogleProvider(**_given(api_key=config.api_key, base_url=config.base_url))
-    return GoogleModel(_name(config), provider=provider)
-
-
-def _vertex(config: AgentConfig) -> Model:
-    from pydantic_ai.models.google import GoogleModel
-    from pydantic_ai.providers.google_cloud import GoogleCloudProvider
-
-    provider = GoogleCloudProvider(**_given(api_key=config.api_key, base_url=config.base_url))
-    return GoogleModel(_name(config), provider=provider)
-
-
-def _bedrock(config: AgentConfig) -> Model:
-    from pydantic_ai.models.bedrock import BedrockConverseModel
-    from pydantic_ai.providers.bedrock import BedrockProvider
-
-    provider = BedrockProvider(**_given(api_key=config.api_key, base_url=config.base_url))
-    return BedrockConverseModel(_name(config), provider=provider)
-
-
-def _groq(config: AgentConfig) -> Model:
-    from pydantic_ai.models.groq import GroqModel
-    from pydantic_ai.providers.groq import GroqProvider
-
-    provider = GroqProvider(**_given(api_key=config.api_key, base_url=config.base_url))
-    return GroqModel(_name(config), provider=provider)
-
-
-_FOREIGN: Mapping[ModelProvider, Callable[[AgentConfig], Model]] = {
-    P.OPENAI_RESPONSES: _responses,
-    P.AZURE_OPENAI: _azure,
-    P.ANTHROPIC: _anthropic,
-    P.MISTRAL: _mistral,
-    P.GOOGLE_GEMINI: _gemini,
-    P.GOOGLE_VERTEX_AI: _vertex,
-    P.BEDROCK: _bedrock,
-    P.GROQ: _groq,
-}
-
-
-def _name(config: AgentConfig) -> Any:
-    return config.model_name
-
-
-def _given(**values: str | None) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None}

@@ -226,7 +226,7 @@ class EventLive(LiveStream):
             events, response.for_live = response.for_live, []
             out: list[Delta] = []
             for event in events:
-                out += _deltas(event, say)
+                out += deltas_of(event, say)
             if out:
                 yield out
         self._note_end(response.get())
@@ -236,32 +236,33 @@ class EventLive(LiveStream):
         self.usage = usage_of(response.usage)
 
 
-def _deltas(event: ModelResponseStreamEvent, say: Speech) -> Sequence[Delta]:
+def deltas_of(event: ModelResponseStreamEvent, say: Speech, *, answer: int = 0) -> Sequence[Delta]:
+    """What an event of pydantic-ai adds to a node's speech. `answer` numbers a run's answers."""
     if isinstance(event, PartStartEvent):
-        return _started(event.index, event.part, say)
+        return _started((answer, event.index), event.part, say)
     if isinstance(event, PartDeltaEvent):
-        return _added(event.index, event.delta, say)
+        return _added((answer, event.index), event.delta, say)
     return ()
 
 
-def _started(index: int, part: object, say: Speech) -> Sequence[Delta]:
+def _started(key: object, part: object, say: Speech) -> Sequence[Delta]:
     if isinstance(part, TextPart):
         return say.text(part.content)
     if isinstance(part, ThinkingPart) and part.content:
         return [ReasoningDelta(say.node, part.content)]
     if isinstance(part, ToolCallPart):
-        return say.tool_call(index, part.tool_name, part.tool_call_id, _json(part.args))
+        return say.tool_call(key, part.tool_name, part.tool_call_id, _json(part.args))
     return ()
 
 
-def _added(index: int, delta: object, say: Speech) -> Sequence[Delta]:
+def _added(key: object, delta: object, say: Speech) -> Sequence[Delta]:
     if isinstance(delta, TextPartDelta):
         return say.text(delta.content_delta)
     if isinstance(delta, ThinkingPartDelta) and delta.content_delta:
         return [ReasoningDelta(say.node, delta.content_delta)]
     if isinstance(delta, ToolCallPartDelta):
         return say.tool_call(
-            index, delta.tool_name_delta, delta.tool_call_id, _json(delta.args_delta)
+            key, delta.tool_name_delta, delta.tool_call_id, _json(delta.args_delta)
         )
     return ()
 

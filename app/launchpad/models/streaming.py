@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from pydantic_ai.messages import ModelMessage, ModelResponse
 
 __all__ = ["LiveStream", "RequestScope", "StreamingModel", "live_stream", "request_scope"]
+
+answer_id: ContextVar[str | None] = ContextVar("launchpad_answer_id", default=None)
+"""What stands for the run's id where a model is asked without an agent (`models.direct`)."""
 
 _live: WeakValueDictionary[str, LiveStream] = WeakValueDictionary()
 
@@ -98,7 +102,7 @@ class StreamingModel(WrapperModel):
                 live = EventLive(response, names)
             if client:
                 response = HidingResponse(response, client)
-            run_id = run_context.run_id if run_context is not None else None
+            run_id = run_context.run_id if run_context is not None else answer_id.get()
             if run_id is not None:
                 _live[run_id] = live
             try:

@@ -25,9 +25,7 @@ def session() -> aiohttp.ClientSession:
     scope = loop_scope()
     found = scope.kept.get(_SESSION)
     if found is None:
-        connector = aiohttp.TCPConnector(
-            limit=_POOL_LIMIT, keepalive_timeout=30, ssl=_tls_context(), ttl_dns_cache=60
-        )
+        connector = aiohttp.TCPConnector(limit=_POOL_LIMIT, keepalive_timeout=30, ttl_dns_cache=60)
         found = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
@@ -59,7 +57,7 @@ def was_reused(trace: dict[str, bool]) -> bool:
 
 
 @lru_cache(maxsize=1)
-def _tls_context() -> ssl.SSLContext:
+def tls_context() -> ssl.SSLContext:
     """The system's roots, and certifi's where they are there, as the OpenAI SDK trusts them."""
     context = ssl.create_default_context()
     if not (environ.get("SSL_CERT_FILE") or environ.get("SSL_CERT_DIR")):

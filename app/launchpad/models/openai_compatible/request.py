@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from launchpad.errors import UpstreamError, UpstreamTimeoutError
 from launchpad.models.openai_compatible.completion import as_stream
 from launchpad.models.openai_compatible.json_values import as_object
-from launchpad.models.openai_compatible.network import proxy_for, session, was_reused
+from launchpad.models.openai_compatible.network import proxy_for, session, tls_context, was_reused
 from launchpad.models.openai_compatible.stream import AsSdkError, ChatStream, Reading
 from launchpad.models.openai_compatible.watchdog import Patience, Watchdog, timeout_message
 
@@ -95,6 +95,7 @@ async def _send(
     """POST; once more when a kept-alive connection turned out to be closed by the other side."""
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=patience.connect)
     proxy = proxy_for(url)
+    tls = tls_context() if url.startswith("https:") else True
     while True:
         trace: dict[str, bool] = {}
         try:
@@ -104,6 +105,7 @@ async def _send(
                 headers=headers,
                 timeout=timeout,
                 proxy=proxy,
+                ssl=tls,
                 trace_request_ctx=trace,
             )
         except (aiohttp.ServerDisconnectedError, ConnectionResetError):

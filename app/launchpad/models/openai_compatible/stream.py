@@ -251,7 +251,7 @@ def _carries(chunk: Chunk) -> bool:
 
 
 def _lingering() -> set[aiohttp.ClientResponse]:
-    """This loop's answers that are complete but for the end of their HTTP body."""
+    """Answers of this loop that are complete but for the end of their HTTP body."""
     scope = loop_scope()
     found = scope.kept.get("lingering")
     if found is None:

@@ -1,0 +1,102 @@
+"""An agent with tools, streamed to its end.
+
+`agent.run_stream` ends at the first text: what a model says before it calls a tool counts as its
+answer, and the tool's result never reaches it. This runs the whole loop instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, cast
+
+from pydantic_ai.messages import (
+    FinalResultEvent,
+    ModelMessage,
+    ModelResponse,
+    PartDeltaEvent,
+    PartStartEvent,
+)
+from pydantic_ai.run import AgentRunResultEvent
+
+from launchpad.events import Delta, FinishReason, Usage
+from launchpad.models.live import Names, Speech, finish_reason_of
+from launchpad.models.responses import deltas_of, usage_of
+
+if TYPE_CHECKING:
+    from pydantic_ai import Agent
+    from pydantic_ai.run import AgentRunResult
+
+__all__ = ["AgentEvents", "stream_agent_events"]
+
+
+def stream_agent_events(
+    agent: Agent[Any, Any],
+    prompt: Any,
+    *,
+    node: str,
+    structured: bool = False,
+    **run: Any,
+) -> AgentEvents:
+    """Run `agent` with its tools; iterate the result for what its model says, as `node`'s events.
+
+    `run` goes to `agent.run_stream_events` (message_history, deps, …). Text said between tool
+    calls is streamed too; the calls stay hidden. Errors are pydantic-ai's.
+    """
+    return AgentEvents(agent, prompt, node=node, structured=structured, run=run)
+
+
+class AgentEvents:
+    """The events of one run, once. `result` is there when they have ended."""
+
+    def __init__(
+        self,
+        agent: Agent[Any, Any],
+        prompt: Any,
+        *,
+        node: str,
+        structured: bool,
+        run: dict[str, Any],
+    ) -> None:
+        self._agent = agent
+        self._prompt = prompt
+        self._node = node
+        self._structured = structured
+        self._run = run
+        self._result: AgentRunResult[Any] | None = None
+
+    @property
+    def result(self) -> AgentRunResult[Any]:
+        """pydantic-ai's result: output, messages, usage. Raises `RuntimeError` before the end."""
+        if self._result is None:
+            raise RuntimeError("The agent's run has not ended.")
+        return self._result
+
+    @property
+    def finish_reason(self) -> FinishReason | None:
+        """Why the last answer ended."""
+        messages = self.result.all_messages()
+        answers = [one for one in messages if isinstance(one, ModelResponse)]
+        return finish_reason_of(answers[-1].finish_reason) if answers else None
+
+    @property
+    def usage(self) -> Usage | None:
+        """The tokens of all requests, where the upstream gave them."""
+        return usage_of(self.result.usage)
+
+    async def __aiter__(self) -> AsyncIterator[Delta]:
+        say = Speech(self._node, structured=self._structured, names=Names())
+        events = self._agent.run_stream_events(self._prompt, **self._run)
+        async with events as stream:
+            answers = 0
+            async for event in stream:
+                if isinstance(event, PartStartEvent) and event.index == 0:
+                    # Part numbers begin anew with each answer of the model.
+                    answers += 1
+                if isinstance(event, FinalResultEvent) and event.tool_name is not None:
+                    for delta in say.reveal(event.tool_name):
+                        yield delta
+                elif isinstance(event, PartStartEvent | PartDeltaEvent):
+                    for delta in deltas_of(event, say, answer=answers):
+                        yield delta
+                elif isinstance(event, AgentRunResultEvent):
+                    self._result = event.result

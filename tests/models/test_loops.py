@@ -1,0 +1,89 @@
+"""Clients belong to a loop and are closed with it: seen in a process of its own, with warnings."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import sys
+
+import pytest
+
+from launchpad.models.loops import Memo, aclose_clients, loop_scope
+
+SCRIPT = """
+import asyncio, gc, sys
+from tests.models.upstream import DONE, STOP, text, upstream
+from launchpad.models import aclose_clients, build_model, AgentConfig, ModelProvider
+
+async def script(call):
+    await call.stream(*text("a"), STOP, DONE)
+
+async def main():
+    async with upstream(script) as server:
+        for provider in ("openai", "openai-responses", "anthropic", "openai-compatible"):
+            build_model(AgentConfig(model_provider=ModelProvider(provider), model_name="x",
+                                    api_key="k", base_url=server.url))
+        async with server.agent().run_stream("Hi") as result:
+            print(await result.get_output())
+        if "close" in sys.argv:
+            await aclose_clients()
+
+for _ in range(2):
+    asyncio.run(main())
+if "uvloop" in sys.argv:
+    import uvloop
+    uvloop.run(main())
+gc.collect()
+"""
+
+
+@pytest.mark.parametrize("how", [[], ["close"], ["uvloop"]])
+def test_two_loops_in_one_process_leave_nothing_open(how: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-W", "error", "-c", SCRIPT, *how],
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    errors = [line for line in done.stderr.splitlines() if "Warning" in line or "Error" in line]
+    assert (done.returncode, errors) == (0, [])
+    assert done.stdout.split() == ["a"] * (3 if how == ["uvloop"] else 2)
+
+
+def test_closers_run_backwards_and_one_that_fails_stops_no_other(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    closed: list[int] = []
+
+    async def main() -> None:
+        scope = loop_scope()
+        assert loop_scope() is scope
+
+        async def close(number: int) -> None:
+            closed.append(number)
+            if number == 2:
+                raise OSError("no")
+
+        for number in (1, 2, 3):
+            scope.at_close(lambda number=number: close(number))  # type: ignore[misc]
+        await aclose_clients()
+        assert loop_scope() is not scope
+
+    asyncio.run(main())
+    assert closed == [3, 2, 1]
+    assert "did not close" in caplog.text
+
+
+def test_a_memo_forgets_the_oldest() -> None:
+    memo: Memo[object] = Memo(size=2)
+    first = memo.get("a", object)
+    assert memo.get("a", object) is first
+    memo.get("b", object)
+    memo.get("c", object)
+    assert memo.get("a", object) is not first
+    listed = memo.get(["x"], object)
+    assert memo.get(["x"], object) is listed
+    memo.get(["y"], object)
+    memo.get(["z"], object)
+    assert memo.get(["x"], object) is not listed
