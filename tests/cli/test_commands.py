@@ -41,6 +41,24 @@ def test_help_loads_nothing_heavy(tmp_path: Path) -> None:
     assert not heavy & set(done.stderr.split())
 
 
+def test_the_server_has_imported_what_its_first_request_needs(tmp_path: Path) -> None:
+    code = (
+        "import sys\n"
+        "from launchpad.cli.server import build_app\n"
+        "build_app()\n"
+        "print(*sorted(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=tmp_path,
+        env=environment(),
+    )
+    assert {"pydantic_ai.models.openai", "launchpad.models.local"} <= set(done.stdout.split())
+
+
 def test_help_of_serve_teaches(tmp_path: Path) -> None:
     done = launchpad("serve", "--help", cwd=tmp_path)
     assert "curl -N http://127.0.0.1:8080/v1/chat/completions" in done.stdout

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from importlib import import_module
 from typing import Any, cast
 
 from launchpad.core.nodes.base import Node
@@ -14,7 +15,7 @@ from launchpad.models.provider import check_config, resolve
 from launchpad.settings import Settings
 from launchpad.workflows.catalog import ServedWorkflow
 
-__all__ = ["Readiness", "look_at"]
+__all__ = ["Readiness", "look_at", "preload"]
 
 
 @dataclass
@@ -40,6 +41,13 @@ def look_at(served: Iterable[ServedWorkflow], settings: Settings) -> Readiness:
             except ConfigurationError as error:
                 found.problems.setdefault(one.id, str(error))
     return found
+
+
+def preload(workflows: Iterable[type[Workflow]]) -> None:
+    """Import what agents need when they are first asked, so that no request waits for it."""
+    if any(True for workflow in workflows for _ in _configs(workflow)):
+        for name in ("launchpad.models.openai_compatible.models", "launchpad.models.local"):
+            import_module(name)
 
 
 def _configs(workflow: type[Workflow]) -> Iterator[AgentConfig]:

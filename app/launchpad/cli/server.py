@@ -32,6 +32,7 @@ KEEP_ALIVE = 75
 def build_app() -> FastAPI:
     """The application that the environment describes; every process makes its own with this."""
     from launchpad.api.app import create_app
+    from launchpad.cli.readiness import preload
     from launchpad.workflows.discover import load_registry
 
     settings = get_settings()
@@ -42,7 +43,9 @@ def build_app() -> FastAPI:
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_leave_with, args=(parent.join,), daemon=True).start()
-    return create_app(load_registry(os.environ.get(TARGET_VARIABLE)), settings)
+    registry = load_registry(os.environ.get(TARGET_VARIABLE))
+    preload(registry.values())
+    return create_app(registry, settings)
 
 
 def run_server(
