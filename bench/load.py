@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import cast
 
-from bench.upstream import MARK, STAMP_DIGITS
+from bench.completions import MARK, STAMP_DIGITS
 
 __all__ = ["Call", "Client", "Load", "LoadError", "quantile"]
 

@@ -135,13 +135,13 @@ def markdown(
     ]
     kind = "One quick round" if quick else f"Medians of {rounds} interleaved rounds"
     lines = [f"{kind}; the server alone on one core. {machine()}.", ""]
-    lines += table(["", *(column.title for column in COLUMNS)], rows) + ["", CONDITIONS]
+    lines += [*table(["", *(column.title for column in COLUMNS)], rows), "", CONDITIONS]
     if any(_saturated(named) for named in found.values()):
         lines += ["", "† The clients' core was the limit: CPU a token is the server's figure."]
     if any(_disturbed(named) for named in found.values()):
         lines += [
             "",
-            "‡ Something else took the server's core: CPU a token is the figure to go by.",
+            "‡ Something else took the server's core: go by CPU a token.",
         ]
     lines += _structured(found) + _workers(found)
     lines += _pairs("In process, without a server", floor) + _pairs("Starting", startup)

@@ -16,7 +16,7 @@ from typing import Any
 
 import uvloop
 
-from bench import measures
+from bench import measures, pace
 from bench.asking import ask, get
 from bench.load import LoadError
 from bench.measures import Bench
@@ -30,8 +30,8 @@ JSON_SIZES = (1_000, 10_000, 100_000)
 _MODES = {
     "flat": f"flat:{measures.TOKENS}",
     "one_token": "flat:1",
-    "paced": f"paced:{measures.RATE}:0",
-    "ramp": f"paced:{measures.RATE}:0",
+    "paced": f"paced:{pace.RATE}:0",
+    "ramp": f"paced:{pace.RATE}:0",
     "idle_memory": "idle",
     "structured": "json",
     "workers": f"flat:{measures.TOKENS}",
@@ -41,8 +41,8 @@ _MODES = {
 _SIMPLE: dict[str, Callable[[Bench], Coroutine[Any, Any, dict[str, float]]]] = {
     "flat": measures.flat,
     "one_token": measures.one_token,
-    "paced": measures.paced,
-    "ramp": measures.ramp,
+    "paced": pace.paced,
+    "ramp": pace.ramp,
 }
 
 

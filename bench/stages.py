@@ -9,7 +9,7 @@ import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from bench.upstream import event, json_deltas
+from bench.completions import event, json_deltas
 from launchpad.events import JsonDelta, RunEvent, RunStarted, TextDelta
 from launchpad.models.openai_compatible.chunks import ChunkDecoder, Item
 from launchpad.models.openai_compatible.sse import EventSplitter

@@ -29,65 +29,21 @@ from typing import cast
 
 import uvloop
 
+from bench.completions import (
+    HEAD,
+    MARK,
+    ROLE,
+    STAMP_DIGITS,
+    chunk,
+    end,
+    event,
+    json_answer,
+    json_deltas,
+    plain_answer,
+)
 from bench.process import raise_file_limit
 
-__all__ = ["JSON_CUT", "MARK", "STAMP_DIGITS", "document", "event", "json_deltas"]
-
-MARK = b"~"
-STAMP_DIGITS = 16
-JSON_CUT = 4
-
-_EVENT_HEAD = (
-    b'data: {"id":"chatcmpl-bench","object":"chat.completion.chunk","created":1700000000,'
-    b'"model":"bench","system_fingerprint":"fp_bench","choices":[{"index":0,"delta":'
-)
-_HEAD = (
-    b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\n"
-    b"Cache-Control: no-cache\r\nTransfer-Encoding: chunked\r\n\r\n"
-)
-_USAGE = (
-    b'data: {"id":"chatcmpl-bench","object":"chat.completion.chunk","created":1700000000,'
-    b'"model":"bench","system_fingerprint":"fp_bench","choices":[],"usage":'
-    b'{"prompt_tokens":10,"completion_tokens":500,"total_tokens":510}}\n\n'
-)
-_DONE = b"data: [DONE]\n\n"
-_LAST = b"0\r\n\r\n"
 _MAX_BODY = 1 << 24
-
-
-def event(delta: bytes, finish: bytes = b"null") -> bytes:
-    """One SSE event of a chat completion: `delta` is JSON text."""
-    return _EVENT_HEAD + delta + b',"logprobs":null,"finish_reason":' + finish + b"}]}\n\n"
-
-
-def _chunk(data: bytes) -> bytes:
-    return b"%x\r\n%b\r\n" % (len(data), data)
-
-
-_ROLE = _chunk(event(b'{"role":"assistant","content":""}'))
-_STOP = _chunk(event(b"{}", b'"stop"'))
-
-
-def _end(usage: bool) -> bytes:
-    return _STOP + (_chunk(_USAGE) if usage else b"") + _chunk(_DONE) + _LAST
-
-
-def document(size: int) -> str:
-    """A JSON document of about `size` bytes: two strings and a list of small objects."""
-    items: list[dict[str, object]] = []
-    result = {"thinking": 'Let me "see": a b\n', "items": items, "reply": "It is ready. "}
-    length = len(json.dumps(result))
-    while length < size * 0.7:
-        items.append({"title": f"Step {len(items)} of it", "score": len(items) * 1.5, "done": True})
-        length += len(json.dumps(items[-1])) + 2
-    result["reply"] = "It is ready. " + "And so on, é. " * max(0, (size - length) // 15)
-    return json.dumps(result, ensure_ascii=False)
-
-
-def json_deltas(size: int) -> list[str]:
-    """That document as an upstream would stream it."""
-    text = document(size)
-    return [text[start : start + JSON_CUT] for start in range(0, len(text), JSON_CUT)]
 
 
 class Pacer:
@@ -159,7 +115,7 @@ class Stream:
         self._left -= 1
         stamp = b"%016d" % (time.monotonic_ns() // 1000)
         data = _PACED_HEAD + stamp + _PACED_TAIL
-        self._transport.write(data if self._left else data + _end(self._usage))
+        self._transport.write(data if self._left else data + end(self._usage))
         return self._left > 0
 
 
@@ -178,14 +134,14 @@ class Mode:
         self.served = 0
         self._ready: dict[bool, bytes] = {}
         if kind == "flat":
-            tokens = _chunk(event(b'{"content":" tok~"}')) * values[0]
+            tokens = chunk(event(b'{"content":" tok~"}')) * values[0]
         elif kind == "json":
             texts = json_deltas(values[0])
             deltas = [json.dumps({"content": text}, ensure_ascii=False) for text in texts]
-            tokens = b"".join(_chunk(event(delta.encode())) for delta in deltas)
+            tokens = b"".join(chunk(event(delta.encode())) for delta in deltas)
         elif kind == "idle":
             self._ready = dict.fromkeys(
-                (False, True), _HEAD + _ROLE + _chunk(event(b'{"content":" tok~"}'))
+                (False, True), HEAD + ROLE + chunk(event(b'{"content":" tok~"}'))
             )
             return
         elif kind == "paced":
@@ -194,34 +150,20 @@ class Mode:
             return
         else:
             raise ValueError(f"Unknown mode {spec!r}")
-        self._ready = {usage: _HEAD + _ROLE + tokens + _end(usage) for usage in (False, True)}
+        self._ready = {usage: HEAD + ROLE + tokens + end(usage) for usage in (False, True)}
 
     def serve(self, transport: asyncio.WriteTransport, body: bytes) -> None:
         """Answer one completion request."""
         self.served += 1
         if b'"stream":true' not in body and b'"stream": true' not in body:
-            transport.write(_plain_answer())
+            transport.write(plain_answer())
             return
         usage = b'"include_usage"' in body
         if self.kind == "paced":
-            transport.write(_HEAD + _ROLE)
+            transport.write(HEAD + ROLE)
             self.pacer.add(Stream(transport, self._tokens, usage), self._period)
         else:
             transport.write(self._ready[usage])
-
-
-def _json_answer(body: bytes) -> bytes:
-    head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
-    return head % len(body) + body
-
-
-def _plain_answer() -> bytes:
-    return _json_answer(
-        b'{"id":"chatcmpl-bench","object":"chat.completion","created":1700000000,"model":"bench",'
-        b'"choices":[{"index":0,"message":{"role":"assistant","content":" tok~"},'
-        b'"finish_reason":"stop"}],'
-        b'"usage":{"prompt_tokens":10,"completion_tokens":1,"total_tokens":11}}'
-    )
 
 
 class Connection(asyncio.Protocol):
@@ -258,15 +200,15 @@ class Connection(asyncio.Protocol):
         path = head.split(b" ", 2)[1]
         if path.startswith(b"/mode/"):
             self._mode.set(path[len(b"/mode/") :].decode())
-            self._transport.write(_json_answer(b"{}"))
+            self._transport.write(json_answer(b"{}"))
         elif path == b"/served":
-            self._transport.write(_json_answer(b"%d" % self._mode.served))
+            self._transport.write(json_answer(b"%d" % self._mode.served))
         elif path == b"/ticks":
             self._mode.pacer.tickers.add(self._transport)
             self._mode.pacer.start()
         else:
             models = b'{"object":"list","data":[{"id":"bench","object":"model"}]}'
-            self._transport.write(_json_answer(models))
+            self._transport.write(json_answer(models))
 
 
 def _content_length(head: bytes) -> int:

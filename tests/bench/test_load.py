@@ -7,8 +7,8 @@ import socket
 import time
 
 import pytest
+from bench.completions import event
 from bench.load import Call, Client, Load, connect, quantile
-from bench.upstream import event
 
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
 

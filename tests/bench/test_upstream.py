@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 from bench.asking import get
+from bench.completions import JSON_CUT, document, json_deltas
 from bench.process import Server
 from bench.runner import start_upstream
-from bench.upstream import JSON_CUT, document, json_deltas
 from openai import AsyncOpenAI
 
 
