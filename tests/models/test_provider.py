@@ -26,7 +26,7 @@ from launchpad.settings import Settings
 
 P = ModelProvider
 SETTINGS = Settings(model="openai:gpt-5.4-mini")
-VARIABLES = [
+VARIABLES = (
     "OPENAI_API_KEY",
     "OPENAI_BASE_URL",
     "AZURE_OPENAI_API_KEY",
@@ -39,7 +39,7 @@ VARIABLES = [
     "GROQ_API_KEY",
     "OPENROUTER_API_KEY",
     "LAUNCHPAD_LOCAL_MODEL_URL",
-]
+)
 
 
 @pytest.fixture(autouse=True)

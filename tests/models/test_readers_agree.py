@@ -42,27 +42,21 @@ from launchpad.models.streaming import StreamingModel, live_stream
 from launchpad.settings import Settings
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-LLAMA = (
-    (
-        '{"choices":[{"finish_reason":null,"index":0,"delta":{"role":"assistant","content":null}}],'
-        '"created":1763618733,"id":"chatcmpl-x","model":"m","object":"chat.completion.chunk"}'
-    ),
-    (
-        '{"choices":[{"finish_reason":null,"index":0,"delta":{"content":"Hi"}}],'
-        '"created":1763618733,"id":"chatcmpl-x","model":"m","object":"chat.completion.chunk"}'
-    ),
-    (
-        '{"choices":[{"finish_reason":null,"index":0,"delta":{"content":" there"}}],'
-        '"created":1763618734,"id":"chatcmpl-x","model":"m","object":"chat.completion.chunk"}'
-    ),
-    (
-        '{"choices":[{"finish_reason":"stop","index":0,"delta":{}}],"created":1763618734,'
-        '"id":"chatcmpl-x","model":"m","object":"chat.completion.chunk"}'
-    ),
-    '{"choices":[],"created":1763618734,"id":"chatcmpl-x","model":"m","object":'(
-        '"chat.completion.chunk","usage":{"completion_tokens":2,"prompt_tokens":9,"total_tokens":11},'
-        '"timings":{"predicted_ms":3.1}}'
-    ),
+COMMON = {"created": 1763618733, "id": "chatcmpl-x", "model": "m"}
+LLAMA = tuple(
+    json.dumps({**body, **COMMON, "object": "chat.completion.chunk"}, separators=(",", ":"))
+    for body in (
+        {"choices": [{"index": 0, "delta": {"role": "assistant", "content": None}}]},
+        {"choices": [{"finish_reason": None, "index": 0, "delta": {"content": "Hi"}}]},
+        {"choices": [{"finish_reason": None, "index": 0, "delta": {"content": " there"}}], "x": 1},
+        {"choices": [{"finish_reason": None, "index": 0, "delta": {"content": "!"}}], "x": 1},
+        {"choices": [{"finish_reason": "stop", "index": 0, "delta": {}}]},
+        {
+            "choices": [],
+            "usage": {"completion_tokens": 2, "prompt_tokens": 9, "total_tokens": 11},
+            "timings": {"predicted_ms": 3.1},
+        },
+    )
 )
 PADDED = tuple(
     json.dumps(chunk({"content": word}, obfuscation=pad, usage=None, service_tier="default"))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pydantic_ai import Agent
     from pydantic_ai.models import Model
 
-__all__ = ["build_agent", "structured_output"]
+__all__ = ["build_agent", "instructions_of", "structured_output"]
 
 _AGENTS = "agents"
 
@@ -69,7 +69,7 @@ def _build(
     return Agent(
         model,
         output_type=output,
-        instructions=_instructions(config),
+        instructions=instructions_of(config),
         tools=config.tools,
         deps_type=config.deps_type,
         model_settings=cast("ModelSettings | None", _plain(config.model_settings)),
@@ -78,7 +78,7 @@ def _build(
     )
 
 
-def _instructions(config: AgentConfig) -> list[str]:
+def instructions_of(config: AgentConfig) -> list[str]:
     """Both kinds as instructions, which reach the model in every request.
 
     pydantic-ai drops an agent's `system_prompt` where a message history is given, as the client's

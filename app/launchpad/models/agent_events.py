@@ -7,11 +7,10 @@ answer, and the tool's result never reaches it. This runs the whole loop instead
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from pydantic_ai.messages import (
     FinalResultEvent,
-    ModelMessage,
     ModelResponse,
     PartDeltaEvent,
     PartStartEvent,

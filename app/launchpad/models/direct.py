@@ -10,7 +10,8 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, cast
 
-from launchpad.errors import ConfigurationError
+from launchpad.errors import ConfigurationError, UpstreamError
+from launchpad.models.agent import instructions_of
 from launchpad.models.config import AgentConfig
 from launchpad.models.loops import Memo, loop_scope
 from launchpad.models.override import model_override
@@ -21,11 +22,13 @@ from launchpad.settings import get_settings
 if TYPE_CHECKING:
     from pydantic_ai import ModelSettings
     from pydantic_ai.messages import ModelMessage
-    from pydantic_ai.models import Model
+    from pydantic_ai.models import Model, ModelRequestParameters
 
     from launchpad.models.live import LiveStream
 
 __all__ = ["open_answer"]
+
+_MODELS = "direct models"
 
 
 @asynccontextmanager
@@ -42,19 +45,59 @@ async def open_answer(
 
     from launchpad.models.streaming import answer_id, live_stream
 
-    model, settings = _prepared(config, allow_client_form)
+    from launchpad.models.streaming import answer_id
+
+    _check(config)
+    model = _streaming_model(config, allow_client_form)
     key = uuid.uuid4().hex
     token = answer_id.set(key)
     traced = instrumentation()
-    opening = model_request_stream(
+    async with model_request_stream(
         model,
-        list(messages),
-        model_settings=settings,
+        messages,
+        model_settings=cast("ModelSettings | None", config.model_settings),
         model_request_parameters=_parameters(config),
         instrument=traced,
-    )
-    try:
-        response = await opening.__aenter__()
-    finally:
+    ) as response:
         answer_id.reset(token)
-    ...
+        live = live_stream(key)
+        if live is None:
+            raise UpstreamError("The model's answer cannot be streamed.")
+        yield live
+        if traced is not None:
+            # The span takes the answer from here; it comes in one piece.
+            async for _ in response:
+                pass
+
+
+def _check(config: AgentConfig) -> None:
+    if config.tools or config.output_type is not str:
+        raise ConfigurationError(
+            "A node without an agent takes no tools and no output_type; derive it from "
+            "AgentStreamingNode."
+        )
+
+
+def _streaming_model(config: AgentConfig, form: bool) -> Model:
+    """`StreamingModel` around the config's model: the same one on one event loop."""
+    from launchpad.models.streaming import StreamingModel
+
+    settings = get_settings()
+    memo: Memo[Model] = loop_scope().kept.setdefault(_MODELS, Memo())
+    key = (config, form, id(model_override.get()), *model_settings_key(settings))
+
+    def build() -> Model:
+        found = resolve(config, settings)
+        return StreamingModel(build_model(found, settings), allow_client_form=form)
+
+    return memo.get(key, build)
+
+
+def _parameters(config: AgentConfig) -> ModelRequestParameters | None:
+    texts = instructions_of(config)
+    if not texts:
+        return None
+    from pydantic_ai.messages import InstructionPart
+    from pydantic_ai.models import ModelRequestParameters
+
+    return ModelRequestParameters(instruction_parts=[InstructionPart(content=t) for t in texts])
