@@ -7,6 +7,7 @@ directory (the environment wins). Times are seconds. Constructing `Settings` rai
 
 from __future__ import annotations
 
+from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
@@ -16,7 +17,7 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from launchpad.errors import ConfigurationError
 
-__all__ = ["Settings", "get_settings", "load_settings"]
+__all__ = ["Settings", "get_settings", "load_settings", "use_settings"]
 
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
@@ -120,7 +121,19 @@ def load_settings(**overrides: object) -> Settings:
         raise ConfigurationError("Settings are wrong. " + "; ".join(lines)) from error
 
 
-@lru_cache(maxsize=1)
+_in_use: ContextVar[Settings | None] = ContextVar("launchpad_settings", default=None)
+
+
 def get_settings() -> Settings:
-    """The process's settings, read once. Tests and the server set others with `create_app`."""
+    """The settings that hold here: the running server's, else the process's, read once."""
+    return _in_use.get() or _process_settings()
+
+
+def use_settings(settings: Settings) -> None:
+    """Make `settings` hold in the calling task, and in the tasks that it starts."""
+    _in_use.set(settings)
+
+
+@lru_cache(maxsize=1)
+def _process_settings() -> Settings:
     return load_settings()

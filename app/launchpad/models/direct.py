@@ -45,8 +45,6 @@ async def open_answer(
 
     from launchpad.models.streaming import answer_id, live_stream
 
-    from launchpad.models.streaming import answer_id
-
     _check(config)
     model = _streaming_model(config, allow_client_form)
     key = uuid.uuid4().hex

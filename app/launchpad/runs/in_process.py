@@ -9,7 +9,7 @@ import weakref
 
 from launchpad.errors import LaunchpadError, RunCancelledError, RunTimeoutError
 from launchpad.runs.admission import Admission, Limits
-from launchpad.settings import Settings
+from launchpad.settings import Settings, use_settings
 from launchpad.stream.failure import failed
 from launchpad.stream.mailbox import Mailbox
 from launchpad.stream.run_stream import EventStream, Producer
@@ -29,6 +29,7 @@ class Runs:
                 queue_timeout=settings.queue_timeout,
             )
         )
+        self._settings = settings
         self._timeout = settings.request_timeout
         self._active: weakref.WeakSet[EventStream] = weakref.WeakSet()
         self._closing = False
@@ -46,6 +47,7 @@ class Runs:
         """
 
         async def admitted(mailbox: Mailbox) -> None:
+            use_settings(self._settings)
             try:
                 if self._closing:
                     raise _shutting_down()

@@ -7,6 +7,7 @@ import typing
 from launchpad.core.nodes.agent import AgentHolder
 from launchpad.core.nodes.agent_streaming_node import AgentStreamingNode
 from launchpad.core.nodes.base import Node
+from launchpad.core.nodes.model_streaming_node import ModelStreamingNode
 from launchpad.core.nodes.router import BaseRouter
 from launchpad.core.workflow import Workflow
 from launchpad.wire.openai_chat.parameters import Capabilities
@@ -17,10 +18,10 @@ __all__ = ["capabilities_of"]
 def capabilities_of(workflow: type[Workflow]) -> Capabilities:
     """What every request to `workflow` may ask for; how many choices is the server's to say."""
     nodes = list(workflow.node_classes())
-    agents = [node for node in nodes if issubclass(node, AgentStreamingNode)]
-    takes_form = any(node.takes_client_form for node in agents)
+    asking = [node for node in nodes if issubclass(node, AgentStreamingNode | ModelStreamingNode)]
+    takes_form = any(node.takes_client_form for node in asking)
     return Capabilities(
-        sampling=bool(agents),
+        sampling=bool(asking),
         client_tools=takes_form,
         response_format=takes_form,
         structured=any(_may_speak_json(node) for node in nodes),
@@ -29,7 +30,8 @@ def capabilities_of(workflow: type[Workflow]) -> Capabilities:
 
 def _may_speak_json(node: type[Node]) -> bool:
     """Whether the node's output can be JSON. What cannot be told may be."""
-    if issubclass(node, BaseRouter):
+    if issubclass(node, BaseRouter | ModelStreamingNode):
+        # A plain chat model does where `response_format` asks for it, which is its own matter.
         return False
     if issubclass(node, AgentHolder):
         return node.instance().get_agent_config().output_type is not str

@@ -1,18 +1,14 @@
 """`ChatWorkflow`: one node, the whole conversation, every sampling parameter honoured."""
 
-from typing import ClassVar
-
 from launchpad.core.nodes.agent import AgentConfig
-from launchpad.core.nodes.agent_streaming_node import AgentStreamingNode
+from launchpad.core.nodes.model_streaming_node import ModelStreamingNode
 from launchpad.core.schema import NodeConfig, WorkflowSchema
 from launchpad.core.workflow import Workflow
 from launchpad.wire.openai_chat.schema import OpenAIChatSchema
 
 
-class ChatNode(AgentStreamingNode):
-    """Sends the conversation as it is; `AgentStreamingNode.process` does all of it."""
-
-    takes_client_form: ClassVar[bool] = True
+class ChatNode(ModelStreamingNode):
+    """Sends the conversation as it is; `ModelStreamingNode.process` does all of it."""
 
     def get_agent_config(self) -> AgentConfig:
         """The configured default model."""

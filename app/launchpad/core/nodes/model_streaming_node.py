@@ -1,0 +1,77 @@
+"""`ModelStreamingNode`: one request to a model, streamed, without an agent around it."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from launchpad.core.nodes.agent import conversation
+from launchpad.core.nodes.base import Node
+from launchpad.core.task import TaskContext
+from launchpad.events import FinishReason, Usage
+from launchpad.models.config import AgentConfig
+from launchpad.models.direct import open_answer
+from launchpad.models.scope import request_scope
+
+if TYPE_CHECKING:
+    from pydantic_ai.messages import ModelMessage
+
+
+class ModelStreamingNode(Node):
+    """Sends the conversation to a model and streams its answer: a chat model, at the least cost.
+
+    The client's own `tools` and `response_format` reach the model, and its calls of those tools
+    reach the client. There is no agent, so the config's `tools` and `output_type` are refused;
+    that is `AgentStreamingNode`'s work. Override `get_messages` to send something else.
+    """
+
+    takes_client_form: ClassVar[bool] = True
+    """The client's `tools` and `response_format` reach the model."""
+    _finish_reason: FinishReason | None = None
+    _usage: Usage | None = None
+    _called_model = False
+
+    @abstractmethod
+    def get_agent_config(self) -> AgentConfig:
+        """The model, its instructions and its settings."""
+
+    def get_messages(self, task_context: TaskContext) -> Sequence[ModelMessage]:
+        """What the model is to go on with: by default the event's whole conversation."""
+        event = task_context.event
+        whole = getattr(event, "get_messages", None)
+        if whole is not None:
+            messages: Sequence[ModelMessage] = whole()
+            return messages
+        from pydantic_ai.messages import ModelRequest, UserPromptPart
+
+        prompt, history = conversation(self.node_name, event)
+        return [*(history or ()), ModelRequest(parts=[UserPromptPart(content=prompt)])]
+
+    async def process(self, task_context: TaskContext) -> AsyncIterator[Any]:
+        """Stream the model's answer to `get_messages`."""
+        self._called_model = True
+        scope = request_scope.get()
+        form = self.takes_client_form
+        structured = form and scope is not None and scope.response_format is not None
+        messages = self.get_messages(task_context)
+        async with open_answer(self.get_agent_config(), messages, allow_client_form=form) as answer:
+            async for event in answer.events(self.node_name, structured=structured):
+                yield event
+            self._finish_reason = answer.finish_reason
+            self._usage = answer.usage
+
+    @property
+    def finish_reason(self) -> FinishReason | None:
+        """Why the model stopped."""
+        return self._finish_reason
+
+    @property
+    def called_model(self) -> bool:
+        """Whether the model was asked."""
+        return self._called_model
+
+    @property
+    def usage(self) -> Usage | None:
+        """The answer's tokens, where the upstream said."""
+        return self._usage
