@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from launchpad.settings import Settings, get_settings
+from launchpad.settings import Settings
 
 __all__ = ["TARGET_VARIABLE", "export"]
 
@@ -19,4 +19,3 @@ def export(settings: Settings, target: str | None) -> None:
         os.environ.pop(TARGET_VARIABLE, None)
     else:
         os.environ[TARGET_VARIABLE] = target
-    get_settings.cache_clear()
