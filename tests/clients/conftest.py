@@ -1,0 +1,73 @@
+"""Servers on scripted models, and on the real one, for clients that know nothing of Launchpad."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from launchpad.api.app import create_app
+from launchpad.models.config import AgentConfig, ModelProvider
+from launchpad.models.local.weights import find_weights
+from launchpad.models.provider import build_model
+from launchpad.settings import Settings
+from launchpad.testing import ScriptedUpstream, override_model, serve
+from launchpad.testing.server import Server
+from launchpad.workflows.workflow_registry import WorkflowRegistry
+
+from .programs import absent
+
+ALIASES = {"gpt-4o": "chat", "gpt-4o-mini": "chat", "gpt-4.1": "chat"}
+KEY = "sk-launchpad-test"
+
+
+def settings(**changes: Any) -> Settings:
+    return Settings(_env_file=None, **{"model_aliases": ALIASES, "debounce": 0.0, **changes})
+
+
+@pytest.fixture(scope="session")
+def upstream() -> Iterator[ScriptedUpstream]:
+    """The model behind every server of this folder but the local model's; obeys its user."""
+    with ScriptedUpstream() as scripted:
+        yield scripted
+
+
+@pytest.fixture(autouse=True)
+def no_leftovers(upstream: ScriptedUpstream) -> Iterator[None]:
+    yield
+    upstream.clear()
+
+
+def on_upstream(upstream: ScriptedUpstream, **changes: Any) -> Server:
+    """The shipped workflows on the scripted upstream, read by our own reader over a socket."""
+    config = AgentConfig(
+        model_provider=ModelProvider.OPENAI_COMPATIBLE,
+        model_name="scripted",
+        base_url=upstream.base_url,
+    )
+    with override_model(build_model(config)):
+        return serve(create_app(WorkflowRegistry, settings(**changes)))
+
+
+@pytest.fixture(scope="session")
+def server(upstream: ScriptedUpstream) -> Iterator[Server]:
+    with on_upstream(upstream) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def locked_server(upstream: ScriptedUpstream) -> Iterator[Server]:
+    """As `server`, but it wants the key `KEY`."""
+    with on_upstream(upstream, api_keys=f"tests={KEY}") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def local_server() -> Iterator[Server]:
+    """The shipped workflows on the real model."""
+    if importlib.util.find_spec("xllamacpp") is None or find_weights() is None:
+        absent("the local model (xllamacpp and its weights) is not on this machine")
+    with serve(create_app(WorkflowRegistry, settings(model="local"))) as running:
+        yield running

@@ -1,0 +1,71 @@
+"""JavaScript clients: a module of scenarios each, run by node in one process."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from .programs import absent
+
+HERE = Path(__file__).parent / "node"
+INSTALLED = HERE / "node_modules" / ".package-lock.json"
+OLDEST_NODE = 20
+
+
+def install() -> str:
+    """Install the JavaScript clients with `npm ci`, once; the path of node.
+
+    Skips (fails in CI) where node or npm is missing or too old, or the packages can't be had.
+    """
+    node, npm = shutil.which("node"), shutil.which("npm")
+    if node is None or npm is None:
+        absent("node and npm are not installed")
+    version = subprocess.run([str(node), "--version"], capture_output=True, text=True, check=True)
+    if int(version.stdout.strip().lstrip("v").split(".")[0]) < OLDEST_NODE:
+        absent(f"node is older than {OLDEST_NODE}")
+    lock = HERE / "package-lock.json"
+    with (HERE / ".install.lock").open("w") as guard:
+        # Two suites at once (on two Pythons, say) install one after the other.
+        fcntl.flock(guard, fcntl.LOCK_EX)
+        if not INSTALLED.is_file() or INSTALLED.stat().st_mtime < lock.stat().st_mtime:
+            done = subprocess.run(
+                [str(npm), "ci", "--no-audit", "--no-fund", "--ignore-scripts"],
+                cwd=HERE,
+                capture_output=True,
+                text=True,
+                timeout=100,
+                check=False,
+            )
+            if done.returncode:
+                absent(f"npm ci failed: {done.stderr.strip()[-300:]}")
+    return str(node)
+
+
+class Told:
+    """What a module's scenarios found: the value that each returned, or its exception."""
+
+    def __init__(self, results: dict[str, dict[str, Any]]) -> None:
+        self._results = results
+
+    def __getitem__(self, scenario: str) -> Any:
+        result = self._results[scenario]
+        assert "error" not in result, f"{scenario} threw:\n{result['error']}"
+        return result["value"]
+
+
+def run(module: str, **facts: Any) -> Told:
+    """Run every scenario that `module` (a file in `node/`) exports, each with `facts`."""
+    done = subprocess.run(
+        [install(), "run.mjs", module, json.dumps(facts)],
+        cwd=HERE,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return Told(json.loads(done.stdout))
