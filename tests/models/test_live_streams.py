@@ -201,6 +201,30 @@ def test_a_refusal_after_text() -> None:
     assert got == [TextDelta(N, "Well"), RefusalDelta(N, "I can't.")]
 
 
+def test_a_refusal_alone() -> None:
+    pieces = [event(chunk({"refusal": one})) for one in ("I ", "can't.")]
+    heard = listen([*pieces, STOP, usage(3, 4), DONE])
+    assert heard.events == [RefusalDelta(N, "I "), RefusalDelta(N, "can't.")]
+    assert heard.output == ""
+    assert heard.usage.output_tokens == 4
+
+
+def test_a_model_that_has_nothing_to_say_is_asked_once() -> None:
+    async def body(server: Upstream) -> tuple[Heard, int]:
+        return await hear(server.agent()), len(server.calls)
+
+    heard, calls = with_upstream(saying(*text(), STOP, usage(3, 1), DONE), body)
+    assert (heard.events, heard.output, calls) == ([], "", 1)
+    assert heard.finish_reason == "stop"
+
+
+def test_an_answer_cut_while_it_thinks() -> None:
+    heard = listen([event(chunk({"reasoning": "hm"})), event(chunk({}, "length")), DONE])
+    assert heard.events == [ReasoningDelta(N, "hm")]
+    assert (heard.output, heard.finish_reason) == ("", "length")
+    assert heard.response.finish_reason == "length"
+
+
 def test_tools_of_the_server_stay_hidden() -> None:
     heard = listen(
         [

@@ -60,6 +60,8 @@ class LiveStream(ABC):
 
     finish_reason: FinishReason | None = None
     usage: Usage | None = None
+    refused: bool = False
+    """The model refused, in OpenAI's sense: it gave `RefusalDelta`s and no answer."""
 
     async def events(self, node: str, *, structured: bool) -> AsyncIterator[Delta]:
         """Yield what the model says as events of `node`, one upstream chunk at a time.
@@ -114,6 +116,7 @@ class ChatLive(LiveStream):
         found = as_object(choice.get("delta"))
         if found.get("refusal"):
             # pydantic-ai, too, takes nothing else from a chunk that refuses.
+            self.refused = True
             out.append(RefusalDelta(say.node, str(found["refusal"])))
             return
         self._reasoning(found, say, out)

@@ -1,4 +1,4 @@
-"""Streamed responses of pydantic-ai, wrapped: one that can be read live, one that hides calls.
+"""Streamed responses of pydantic-ai, wrapped: one to be read live, one for the agent to see.
 
 This is the only file that touches private names of pydantic-ai: `_event_iterator`, where
 `StreamedResponse.__aiter__` and the agent's priming keep the one iterator of a response, and
@@ -16,6 +16,7 @@ from datetime import datetime
 from typing import Any
 
 from pydantic_ai.messages import (
+    FinalResultEvent,
     ModelResponse,
     ModelResponseStreamEvent,
     PartDeltaEvent,
@@ -103,35 +104,50 @@ class WrappedResponse(StreamedResponse):
         return self.inner.timestamp
 
 
-class HidingResponse(WrappedResponse):
-    """Keeps calls of the client's tools from the agent, which could not run them.
+class AgentView(WrappedResponse):
+    """What an agent sees of an answer, so that its run ends with that answer.
 
-    The agent sees an empty text in their place, and ends the run with it.
+    Calls of the client's tools (`hidden`) are kept from it, since it could not run them. Where no
+    text is left (such a call, a refusal, a model that had nothing to say) it sees an empty one;
+    pydantic-ai would ask the model again.
     """
 
     def __init__(self, inner: StreamedResponse, hidden: frozenset[str]) -> None:
         super().__init__(inner)
         self._hidden = hidden
         self._hidden_parts: set[int] = set()
+        self._filled = False
 
     async def _events(self) -> AsyncIterator[ModelResponseStreamEvent]:
+        answered = not self.model_request_parameters.allow_text_output
+        parts = 0
         async for event in self.inner:
-            if isinstance(event, PartStartEvent) and self._hides(event.part):
-                self._hidden_parts.add(event.index)
-                yield replace(event, part=TextPart(""))
-            elif isinstance(event, PartDeltaEvent | PartEndEvent) and event.index in (
-                self._hidden_parts
-            ):
+            if isinstance(event, PartStartEvent):
+                parts += 1
+                if self._hides(event.part):
+                    self._hidden_parts.add(event.index)
+                    yield replace(event, part=TextPart(""))
+                    continue
+                answered = answered or isinstance(event.part, ToolCallPart)
+            elif isinstance(event, FinalResultEvent):
+                answered = True
+            elif event.index in self._hidden_parts:
                 if isinstance(event, PartEndEvent):
                     yield replace(event, part=TextPart(""))
-            else:
-                yield event
+                continue
+            yield event
+        if not answered:
+            self._filled = True
+            yield PartStartEvent(index=parts, part=TextPart(""))
+            yield FinalResultEvent(tool_name=None, tool_call_id=None)
+            yield PartEndEvent(index=parts, part=TextPart(""))
 
     def get(self) -> ModelResponse:
-        """The response so far, without the client's calls."""
+        """The response so far, as the agent is to see it."""
         response = self.inner.get()
         parts = [part for part in response.parts if not self._hides(part)]
-        if len(parts) < len(response.parts) and not any(isinstance(p, TextPart) for p in parts):
+        hides = len(parts) < len(response.parts)
+        if self._filled or (hides and not any(isinstance(one, TextPart) for one in parts)):
             parts.append(TextPart(""))
         return replace(response, parts=parts)
 

@@ -24,7 +24,7 @@ from pydantic_ai.models.wrapper import WrapperModel
 
 from launchpad.models.live import ChatLive, LiveStream, Names
 from launchpad.models.openai_compatible.client import opened_streams
-from launchpad.models.responses import EventLive, HidingResponse, TeeResponse
+from launchpad.models.responses import AgentView, EventLive, TeeResponse
 from launchpad.models.scope import (
     RequestScope,
     merged_parameters,
@@ -100,8 +100,7 @@ class StreamingModel(WrapperModel):
             else:
                 response = TeeResponse(response)
                 live = EventLive(response, names)
-            if client:
-                response = HidingResponse(response, client)
+            response = AgentView(response, client or frozenset())
             run_id = run_context.run_id if run_context is not None else answer_id.get()
             if run_id is not None:
                 _live[run_id] = live
