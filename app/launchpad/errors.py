@@ -3,6 +3,7 @@
     LaunchpadError
     ├── DefinitionError            a workflow or node is declared wrongly (at import)
     ├── ConfigurationError         a setting, key, extra or target is missing or wrong (at start)
+    │   └── MissingConfigurationError    503, a model's key, package or address; a client may see it
     ├── RequestError               the client's request cannot be served (4xx)
     │   ├── UnsupportedParameterError    400, names the parameter
     │   ├── AuthenticationError          401
@@ -31,6 +32,7 @@ __all__ = [
     "DefinitionError",
     "ForbiddenError",
     "LaunchpadError",
+    "MissingConfigurationError",
     "NodeError",
     "OutputError",
     "OverloadedError",
@@ -71,6 +73,17 @@ class DefinitionError(LaunchpadError):
 
 class ConfigurationError(LaunchpadError):
     """A setting, key, optional package or serve target is missing or wrong."""
+
+
+class MissingConfigurationError(ConfigurationError):
+    """What a model needs is not there: its key, package or address.
+
+    The message names packages and variables only, so that whoever calls learns what to set.
+    """
+
+    status = 503
+    code = "not_configured"
+    safe_to_show = True
 
 
 class RequestError(LaunchpadError):

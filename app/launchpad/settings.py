@@ -39,6 +39,8 @@ class Settings(BaseSettings):
     # What it serves
     model: str = "local"
     """The default model of the shipped workflows: `local` or `PROVIDER:NAME`."""
+    anthropic_model: str = "claude-haiku-4-5-20251001"
+    """What the `anthropic` example asks; `local` is the model inside the machine."""
     default_workflow: str = "streaming"
     """The workflow that the model id `default` means."""
     model_aliases: Annotated[dict[str, str], NoDecode] = Field(default_factory=dict)

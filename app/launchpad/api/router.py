@@ -7,6 +7,8 @@ from starlette.routing import Route
 
 from launchpad.api.about import Health, Metrics, ModelCard, ModelList
 from launchpad.api.chat_completions import ChatCompletions
+from launchpad.api.chat_stream import ChatStream, ChatStreamMeta
+from launchpad.api.example_streams import AnthropicStream, LangChainStream
 from launchpad.runs.in_process import Runs
 from launchpad.settings import Settings, get_settings
 from launchpad.workflows.catalog import Catalog, Registry
@@ -31,9 +33,15 @@ def build_router(catalog: Catalog, runs: Runs, settings: Settings) -> APIRouter:
         Route("/v1/chat/completions", ChatCompletions(catalog, runs, settings)),
         Route("/v1/models", ModelList(catalog)),
         Route("/v1/models/{model:path}", ModelCard(catalog)),
+        Route("/chat/stream", ChatStream(catalog, runs, settings)),
+        Route("/chat/stream-meta", ChatStreamMeta(catalog, runs, settings)),
         Route("/health", Health()),
         Route("/metrics", Metrics()),
     ]
+    served = {one.id for one in catalog.served}
+    for stream in (AnthropicStream, LangChainStream):
+        if stream.model in served:
+            router.routes.append(Route(stream.path, stream(catalog, runs, settings)))
     return router
 
 

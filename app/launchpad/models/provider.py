@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from os import environ
 from typing import TYPE_CHECKING, cast
 
-from launchpad.errors import ConfigurationError
+from launchpad.errors import ConfigurationError, MissingConfigurationError
 from launchpad.models.config import AgentConfig, ModelProvider
 from launchpad.models.loops import Memo, loop_scope
 from launchpad.models.override import model_override
@@ -112,19 +112,19 @@ def check_config(config: AgentConfig, settings: Settings | None = None) -> None:
     if provider is P.LOCAL and environ.get("LAUNCHPAD_LOCAL_MODEL_URL"):
         return
     if needs.package is not None and not _is_installed(needs.package):
-        raise ConfigurationError(
+        raise MissingConfigurationError(
             f"Models of {provider.value} need an extra package: "
             f'pip install "launchpad[{needs.extra}]".'
         )
     url = config.base_url or (environ.get(needs.url) if needs.url else None)
     if needs.url_needed and not url:
         variable = f" or {needs.url}" if needs.url else ""
-        raise ConfigurationError(f"Models of {provider.value} need base_url{variable}.")
+        raise MissingConfigurationError(f"Models of {provider.value} need base_url{variable}.")
     if needs.keyless_with_url and url:
         return
     if needs.keys and not config.api_key and not any(environ.get(name) for name in needs.keys):
         names = " or ".join(needs.keys)
-        raise ConfigurationError(f"Models of {provider.value} need a key: set {names}.")
+        raise MissingConfigurationError(f"Models of {provider.value} need a key: set {names}.")
 
 
 def build_model(config: AgentConfig, settings: Settings | None = None) -> Model:
@@ -190,7 +190,7 @@ def _build(config: AgentConfig, settings: Settings) -> Model:
         return FOREIGN[provider](config)
     except ImportError as error:
         extra = _NEEDS[provider].extra or "openai"
-        raise ConfigurationError(
+        raise MissingConfigurationError(
             f'Models of {provider.value} need an extra package: pip install "launchpad[{extra}]".'
         ) from error
     except Exception as error:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from launchpad.errors import LaunchpadError, NodeError, UpstreamError
+from launchpad.errors import LaunchpadError, MissingConfigurationError, NodeError, UpstreamError
 from launchpad.events import RunFailed
 
 
 def failed(error: BaseException) -> RunFailed:
     """What a client learns of `error`: never more than `public_message` lets out."""
     cause = error.__cause__
-    if isinstance(error, NodeError) and isinstance(cause, UpstreamError):
+    if isinstance(error, NodeError) and isinstance(
+        cause, UpstreamError | MissingConfigurationError
+    ):
         return RunFailed(
             f"{error.node}: {cause.public_message}",
             status=cause.status,

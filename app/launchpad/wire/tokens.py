@@ -1,10 +1,12 @@
-"""The two dialects of the tutorial's endpoints: plain tokens, and tokens with metadata.
+"""The dialects of the tutorial's endpoints: plain tokens, and tokens with metadata.
 
 `/chat/stream`        {"token": …, "done": false} … {"token": "", "done": true}
                       or {"error": …, "done": true}
 `/chat/stream-meta`   {"event": "start", "model": …}, {"event": "token", "token": …} …,
                       {"event": "done", "tokens": …, "latency_ms": …}
                       or {"event": "error", "message": …}
+`/langchain/stream`   {"token": …} … {"done": true}
+                      or {"error": …, "done": true}
 
 What the nodes say is text here, JSON included; reasoning and tool calls stay hidden. Failures
 are always the documented event, with status 200.
@@ -32,7 +34,7 @@ from launchpad.sse.frame import MAX_LINE, escape_json, escape_separators, split_
 from launchpad.wire.base import Failure
 from launchpad.wire.order import HOLD_LIMIT, Order
 
-__all__ = ["TokenEncoder", "TokenMetaEncoder"]
+__all__ = ["BareTokenEncoder", "TokenEncoder", "TokenMetaEncoder"]
 
 _SPOKEN = (TextDelta, JsonDelta, RefusalDelta)
 _ROOM = MAX_LINE - 128
@@ -142,6 +144,16 @@ class TokenEncoder(_Tokens):
         return {"error": event.message, "done": True}
 
 
+class BareTokenEncoder(TokenEncoder):
+    """The dialect of `/langchain/stream`: `done` comes with the last event only."""
+
+    _after = b"}\n\n"
+
+    def _done(self, event: RunFinished) -> dict[str, Any]:
+        del event
+        return {"done": True}
+
+
 class TokenMetaEncoder(_Tokens):
     """The dialect of `/chat/stream-meta`.
 
@@ -165,8 +177,19 @@ class TokenMetaEncoder(_Tokens):
         self._model = model
         self._clock = clock
         self._began = clock()
+        self._greeted = False
+
+    def greeting(self) -> bytes:
+        """The start event, for a server that sends it before the run begins.
+
+        Nothing where it is out already; `encode` leaves it out after this.
+        """
+        return b"".join(self._object(start) for start in self._start())
 
     def _start(self) -> Iterable[dict[str, Any]]:
+        if self._greeted:
+            return ()
+        self._greeted = True
         return ({"event": "start", "model": self._model},)
 
     def _done(self, event: RunFinished) -> dict[str, Any]:

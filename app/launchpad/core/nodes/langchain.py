@@ -2,50 +2,69 @@
 
 from __future__ import annotations
 
+import asyncio
+import importlib
 import importlib.util
 from abc import abstractmethod
 from collections.abc import AsyncIterator
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from launchpad.core.nodes.base import Node
 from launchpad.core.task import TaskContext
-from launchpad.errors import ConfigurationError, NodeError
-from launchpad.events import Delta, FinishReason, JsonDelta, ReasoningDelta, TextDelta, Usage
+from launchpad.errors import MissingConfigurationError, NodeError
+from launchpad.events import FinishReason, Usage
+from launchpad.models.langchain import build_aside
+from launchpad.models.loops import loop_scope
 
 if TYPE_CHECKING:
     from langchain_core.runnables import Runnable
 
-_REASONS: dict[str, FinishReason] = {
-    "stop": "stop",
-    "end_turn": "stop",
-    "length": "length",
-    "max_tokens": "length",
-    "content_filter": "content_filter",
-}
+    from launchpad.core.nodes.langchain_calls import ModelCalls
+    from launchpad.core.nodes.langchain_words import Words
 
+__all__ = ["LangChainStreamingNode"]
 
+_RUNNABLES = "langchain_runnables"
 _ROLES = {"user": "human", "assistant": "ai", "developer": "system"}
 
 
 class LangChainStreamingNode(Node):
-    """Streams what a Runnable says: a chat model, or a chain that ends in one or in a parser.
+    """Streams what a Runnable says: a chat model, a chain, a function, a generator.
 
-    `get_runnable` builds it, once for all runs of the class; `get_input` makes its input of the
-    event. Message chunks become text and reasoning, str items text, dicts and models JSON.
-    Needs the extra `launchpad[langchain]`.
+        class Translate(LangChainStreamingNode):
+            def get_runnable(self) -> Runnable[Any, Any]:
+                return ChatPromptTemplate([("system", "Translate."), ("placeholder", "{messages}")]
+                ) | chat_model() | StrOutputParser()
+
+            def get_input(self, task_context: TaskContext) -> Any:
+                return {"messages": self.conversation(task_context)}
+
+    `get_runnable` builds it, once for all runs of the class on one event loop; `get_input` makes
+    its input of the event. What each item of its stream becomes, `langchain_words` says. Token
+    counts and the finish reason are read off the models' own runs, whatever comes after them in
+    the chain. Needs the extra `launchpad[langchain]`.
     """
 
-    _finish_reason: FinishReason | None = None
-    _usage: Usage | None = None
-    _called_model = False
+    _words: Words | None = None
+    _calls: ModelCalls | None = None
 
     @abstractmethod
     def get_runnable(self) -> Runnable[Any, Any]:
-        """The chain. Called once for the class, when the first run needs it."""
+        """The chain. Called in a thread, when the first run needs it; import LangChain in here.
+
+        `launchpad.models.langchain.chat_model()` is the default model, with an HTTP client that
+        closes with the server.
+        """
 
     def get_input(self, task_context: TaskContext) -> Any:
-        """The chain's input: by default the conversation as (role, text) pairs."""
+        """The chain's input: by default the conversation."""
+        return self.conversation(task_context)
+
+    def conversation(self, task_context: TaskContext) -> list[tuple[str, Any]]:
+        """The event's messages as LangChain's (role, content) pairs.
+
+        Raises `NodeError` for an event without `messages`.
+        """
         event = task_context.event
         messages = getattr(event, "messages", None)
         if messages is None:
@@ -56,75 +75,71 @@ class LangChainStreamingNode(Node):
 
     async def process(self, task_context: TaskContext) -> AsyncIterator[Any]:
         """Stream the chain's answer."""
-        self._called_model = True
-        async for item in _runnable_of(type(self)).astream(self.get_input(task_context)):
-            for event in self._events(item):
-                yield event
+        runnable = await _runnable_of(type(self))
+        from launchpad.core.nodes.langchain_calls import ModelCalls
+        from launchpad.core.nodes.langchain_words import Words
 
-    def _events(self, item: Any) -> list[Delta]:
-        name = self.node_name
-        if isinstance(item, str):
-            return [TextDelta(name, item)] if item else []
-        content: Any = getattr(item, "content", None)
-        if content is None:
-            return [_document(name, item)]
-        self._note(item)
-        events: list[Delta] = []
-        extra: dict[str, Any] = getattr(item, "additional_kwargs", None) or {}
-        reasoning = extra.get("reasoning_content")
-        if reasoning:
-            events.append(ReasoningDelta(name, str(reasoning)))
-        blocks: list[Any] = [content] if isinstance(content, str) else content
-        for block in blocks:
-            text = block if isinstance(block, str) else block.get("text") or ""
-            if text:
-                events.append(TextDelta(name, text))
-            elif not isinstance(block, str) and block.get("thinking"):
-                events.append(ReasoningDelta(name, block["thinking"]))
-        return events
-
-    def _note(self, item: Any) -> None:
-        metadata: dict[str, Any] = getattr(item, "response_metadata", None) or {}
-        reason = metadata.get("finish_reason") or metadata.get("stop_reason")
-        if reason:
-            self._finish_reason = _REASONS.get(reason, "stop")
-        counted = getattr(item, "usage_metadata", None)
-        if counted:
-            usage = Usage(counted["input_tokens"], counted["output_tokens"])
-            self._usage = usage if self._usage is None else self._usage + usage
+        self._words, self._calls = words, calls = Words(self.node_name), ModelCalls()
+        items = runnable.astream(self.get_input(task_context), {"callbacks": [calls]})
+        try:
+            async for item in items:
+                for event in words.said(item):
+                    yield event
+        finally:
+            # `async for` leaves it open when this generator ends early: so would the request be.
+            close = getattr(items, "aclose", None)
+            if close is not None:
+                await close()
 
     @property
     def finish_reason(self) -> FinishReason | None:
-        """Why the model stopped, where the chain lets its messages through."""
-        return self._finish_reason
+        """Why the model that spoke last stopped, where it said."""
+        said = self._calls.finish_reason if self._calls is not None else None
+        return said or (self._words.finish_reason if self._words is not None else None)
 
     @property
     def called_model(self) -> bool:
-        """Whether the chain was run."""
-        return self._called_model
+        """Whether a model ran in the chain, or its words came out."""
+        heard = self._words is not None and self._words.from_model
+        return heard or (self._calls is not None and self._calls.count > 0)
 
     @property
     def usage(self) -> Usage | None:
-        """The model's tokens, where the chain lets its messages through."""
-        return self._usage
+        """The tokens of the chain's models; None where one of them did not say."""
+        if self._calls is not None and self._calls.count:
+            return self._calls.usage
+        return self._words.usage if self._words is not None else None
 
 
-@lru_cache(maxsize=256)
-def _runnable_of(node_class: type[LangChainStreamingNode]) -> Runnable[Any, Any]:
+async def _runnable_of(node_class: type[LangChainStreamingNode]) -> Runnable[Any, Any]:
+    """The class's chain on this event loop. Runs that want it at once wait for one building."""
+    kept: dict[type, asyncio.Task[Any]] = loop_scope().kept.setdefault(_RUNNABLES, {})
+    building = kept.get(node_class)
+    if building is None:
+        building = asyncio.get_running_loop().create_task(build_aside(lambda: _build(node_class)))
+        building.add_done_callback(lambda done: _forget_failed(kept, node_class, done))
+        kept[node_class] = building
+    # One run's cancellation is not the others'.
+    return await asyncio.shield(building)
+
+
+def _build(node_class: type[LangChainStreamingNode]) -> Runnable[Any, Any]:
     if importlib.util.find_spec("langchain_core") is None:
-        raise ConfigurationError(
+        raise MissingConfigurationError(
             f"{node_class.__name__} needs LangChain: pip install 'launchpad[langchain]'."
         )
+    # What `process` needs, imported here because this is a thread.
+    importlib.import_module("launchpad.core.nodes.langchain_words")
     return node_class.instance().get_runnable()
+
+
+def _forget_failed(
+    kept: dict[type, asyncio.Task[Any]], node_class: type, done: asyncio.Task[Any]
+) -> None:
+    if done.cancelled() or done.exception() is not None:
+        kept.pop(node_class, None)
 
 
 def _message(message: Any) -> tuple[str, Any]:
     role: str = message.role
     return _ROLES.get(role, role), message.content
-
-
-def _document(node: str, item: Any) -> Delta:
-    import msgspec
-
-    dump = getattr(item, "model_dump", None)
-    return JsonDelta(node, msgspec.json.encode(dump() if dump else item).decode())

@@ -1,0 +1,1 @@
+"""An agent on Anthropic's API (document 002)."""

@@ -1,0 +1,1 @@
+"""A LangChain chain as a node (document 002)."""
