@@ -7,9 +7,8 @@ import json
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
 
-from .programs import absent
+from .programs import Told, absent
 
 HERE = Path(__file__).parent / "node"
 INSTALLED = HERE / "node_modules" / ".package-lock.json"
@@ -45,19 +44,7 @@ def install() -> str:
     return str(node)
 
 
-class Told:
-    """What a module's scenarios found: the value that each returned, or its exception."""
-
-    def __init__(self, results: dict[str, dict[str, Any]]) -> None:
-        self._results = results
-
-    def __getitem__(self, scenario: str) -> Any:
-        result = self._results[scenario]
-        assert "error" not in result, f"{scenario} threw:\n{result['error']}"
-        return result["value"]
-
-
-def run(module: str, **facts: Any) -> Told:
+def run(module: str, **facts: str) -> Told:
     """Run every scenario that `module` (a file in `node/`) exports, each with `facts`."""
     done = subprocess.run(
         [install(), "run.mjs", module, json.dumps(facts)],

@@ -1,9 +1,9 @@
-"""What a test needs beside Python."""
+"""Clients that are programs of their own: what they told, and what to do where they are not."""
 
 from __future__ import annotations
 
 import os
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
@@ -13,3 +13,15 @@ def absent(what: str) -> NoReturn:
     if os.environ.get("CI") == "true":
         pytest.fail(f"{what}; CI is to have it (.ci/run)")
     pytest.skip(what)
+
+
+class Told:
+    """What a module's scenarios found: the value that each returned, or its exception."""
+
+    def __init__(self, results: dict[str, dict[str, Any]]) -> None:
+        self._results = results
+
+    def __getitem__(self, scenario: str) -> Any:
+        result = self._results[scenario]
+        assert "error" not in result, f"{scenario} threw:\n{result['error']}"
+        return result["value"]

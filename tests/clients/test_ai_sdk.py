@@ -6,7 +6,8 @@ import pytest
 
 from launchpad.testing.server import Server
 
-from .javascript import Told, run
+from .javascript import run
+from .programs import Told
 
 JOHN = {"name": "John Doe", "age": 30}
 

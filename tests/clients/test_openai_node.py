@@ -9,7 +9,8 @@ import pytest
 from launchpad.testing.server import Server
 from launchpad.workflows.workflow_registry import WorkflowRegistry
 
-from .javascript import Told, run
+from .javascript import run
+from .programs import Told
 
 JOHN = {"name": "John Doe", "age": 30}
 
