@@ -36,15 +36,40 @@ class AgentStreamingNode(AgentHolder):
     _finish_reason: FinishReason | None = None
     _usage: Usage | None = None
     _called_model = False
+    _refused = False
 
     async def process(self, task_context: TaskContext) -> AsyncIterator[Any]:
         """Stream the agent's answer to the conversation of the event."""
         prompt, history = conversation(self.node_name, task_context.event)
+        config = self.get_agent_config()
+        if config.tools:
+            async for chunk in self.stream_agent(prompt, message_history=history):
+                yield chunk
+            return
         async with self.agent.run_stream(prompt, message_history=history) as result:
-            structured = self.get_agent_config().output_type is not str
-            words = self.stream_structured_deltas if structured else self.stream_text_deltas
+            text = config.output_type is str
+            words = self.stream_text_deltas if text else self.stream_structured_deltas
             async for chunk in words(result):
                 yield chunk
+
+    async def stream_agent(self, user_prompt: Any = None, **run: Any) -> AsyncIterator[Any]:
+        """Run the agent with its tools to the end, yielding what its model says on the way.
+
+        For agents whose tools the server runs: `agent.run_stream` takes the first text for the
+        answer, so that what a model says before it calls a tool would end the run. `run` is what
+        `agent.run_stream_events` takes (`message_history`, `deps`, …). Tool calls stay hidden.
+        """
+        from launchpad.models.agent_events import stream_agent_events
+
+        self._called_model = True
+        structured = self.get_agent_config().output_type is not str
+        events = stream_agent_events(
+            self.agent, user_prompt, node=self.node_name, structured=structured, **run
+        )
+        async for event in events:
+            yield event
+        self._finish_reason, self._usage = events.finish_reason, events.usage
+        self.save_output(events.result.output)
 
     async def stream_text_deltas(self, result: StreamedRunResult[Any, Any]) -> AsyncIterator[Any]:
         """Yield the text of `result` as it is made, only what is new each time.
@@ -78,6 +103,9 @@ class AgentStreamingNode(AgentHolder):
                     type(self), "its output was cut off by the token limit; raise max_tokens."
                 )
                 return
+            if self._refused:
+                self.task_context.lose_output(type(self), "the model refused to answer.")
+                return
             raise OutputError(
                 self.node_name, "the model's output does not fit the node's output type."
             ) from error
@@ -100,6 +128,7 @@ class AgentStreamingNode(AgentHolder):
             )
         async for event in live.events(self.node_name, structured=structured):
             yield event
+        self._refused = live.refused
         self._finish_reason = live.finish_reason
         self._usage = live.usage
 

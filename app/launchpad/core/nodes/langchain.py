@@ -86,7 +86,8 @@ class LangChainStreamingNode(Node):
                 for event in words.said(item):
                     yield event
         finally:
-            # `async for` leaves it open when this generator ends early: so would the request be.
+            # `async for` leaves it open when this generator ends early. A chain closes its last
+            # step; those before it are let go, and close in the loop's next turns.
             close = getattr(items, "aclose", None)
             if close is not None:
                 await close()

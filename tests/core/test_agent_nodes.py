@@ -1,0 +1,258 @@
+"""Nodes with models, over a real scripted upstream."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from launchpad.core.nodes.agent import AgentConfig, AgentNode, ModelProvider
+from launchpad.core.nodes.agent_streaming_node import AgentStreamingNode
+from launchpad.core.nodes.base import Node
+from launchpad.core.nodes.concurrent import ConcurrentNode
+from launchpad.core.nodes.model_streaming_node import ModelStreamingNode
+from launchpad.core.schema import NodeConfig, WorkflowSchema
+from launchpad.core.task import TaskContext
+from launchpad.core.workflow import Workflow
+from launchpad.errors import NodeError, OutputError, UpstreamError
+from launchpad.events import (
+    JsonDelta,
+    NodeFinished,
+    ReasoningDelta,
+    RefusalDelta,
+    RunEvent,
+    RunFailed,
+    RunFinished,
+    TextDelta,
+    Usage,
+)
+from launchpad.testing import ScriptedUpstream
+from launchpad.testing.steps import Chunk, Finish, Hang, Reasoning, Refusal, Status
+from launchpad.wire.openai_chat.schema import OpenAIChatSchema
+
+upstream_now: ScriptedUpstream
+
+
+@pytest.fixture(autouse=True)
+def upstream() -> Iterator[ScriptedUpstream]:
+    global upstream_now
+    with ScriptedUpstream() as upstream_now:
+        yield upstream_now
+
+
+def config(**changes: Any) -> AgentConfig:
+    return AgentConfig(
+        model_provider=ModelProvider.OPENAI_COMPATIBLE,
+        model_name="scripted",
+        base_url=upstream_now.base_url,
+        api_key="any",
+        **changes,
+    )
+
+
+def flow(*configs: NodeConfig) -> Workflow:
+    schema = WorkflowSchema(event_schema=OpenAIChatSchema, start=configs[0].node, nodes=configs)
+    made: type[Workflow] = type("Flow", (Workflow,), {"workflow_schema": schema})
+    return made()
+
+
+def asked(text: str = "one two three", **fields: Any) -> dict[str, Any]:
+    return {"messages": [{"role": "user", "content": text}], **fields}
+
+
+def events_of(workflow: Workflow, event: dict[str, Any] | None = None) -> list[RunEvent]:
+    async def collect() -> list[RunEvent]:
+        return [event_ async for event_ in workflow.run_stream_async(event or asked())]
+
+    return asyncio.run(collect())
+
+
+class Text(AgentStreamingNode):
+    def get_agent_config(self) -> AgentConfig:
+        return config(instructions="Be brief.")
+
+
+class Person(BaseModel):
+    name: str
+    age: int
+
+
+class Structured(AgentStreamingNode):
+    def get_agent_config(self) -> AgentConfig:
+        return config(output_type=Person)
+
+
+class Direct(ModelStreamingNode):
+    def get_agent_config(self) -> AgentConfig:
+        return config(instructions="Be brief.")
+
+
+class Quiet(AgentNode):
+    def get_agent_config(self) -> AgentConfig:
+        return config()
+
+
+@pytest.mark.parametrize("node", [Text, Direct])
+def test_text_as_it_is_made_with_finish_and_usage(node: type[Node]) -> None:
+    workflow = flow(NodeConfig(node=node))
+    events = events_of(workflow)
+    name = node.__name__
+    words = [event for event in events if isinstance(event, TextDelta)]
+    assert words == [TextDelta(name, "one"), TextDelta(name, " two"), TextDelta(name, " three")]
+    assert events[-1] == RunFinished("stop", Usage(6, 3))
+    (request,) = upstream_now.requests
+    assert "Be brief." in str(request.body["messages"])
+    assert workflow.run(asked()).get_output(node) == "one two three"
+
+
+def test_a_structured_node_speaks_from_its_first_token_and_saves_its_object() -> None:
+    said = '{"name": "John Doe", "age": 30}'
+    upstream_now.script_all(*[Chunk(said[i : i + 3]) for i in range(0, len(said), 3)])
+    workflow = flow(NodeConfig(node=Structured))
+    fragments = [event.text for event in events_of(workflow) if isinstance(event, JsonDelta)]
+    assert fragments[0] == '{"n'
+    assert "".join(fragments) == said
+    assert workflow.run(asked()).get_output(Structured) == Person(name="John Doe", age=30)
+
+
+def test_an_output_that_does_not_fit_is_an_error_after_what_was_said() -> None:
+    upstream_now.script(Chunk('{"name": "John", '), Chunk('"age": "old"}'))
+    *_, failure = events_of(flow(NodeConfig(node=Structured)))
+    assert isinstance(failure, RunFailed)
+    assert failure.code == "invalid_output"
+    assert len(upstream_now.requests) == 1, "no retry once a fragment is out"
+
+
+class Reader(Node):
+    async def process(self, task_context: TaskContext) -> AsyncIterator[str]:
+        yield str(self.get_output(Structured))
+
+
+class Indifferent(Node):
+    async def process(self, task_context: TaskContext) -> AsyncIterator[str]:
+        yield "anyway"
+
+
+def test_a_structured_node_cut_by_length_finishes_and_only_its_reader_fails() -> None:
+    cut = (Chunk('{"name": "Jo'), Finish("length"))
+    upstream_now.script_all(*cut)
+    alone = events_of(flow(NodeConfig(node=Structured)))
+    assert alone[-1] == RunFinished("length", alone[-1].usage)  # type: ignore[attr-defined]
+    workflow = flow(NodeConfig(node=Structured, connections=[Reader]))
+    with pytest.raises(OutputError, match="Structured: its output was cut off"):
+        workflow.run(asked())
+    workflow = flow(NodeConfig(node=Structured, connections=[Indifferent]))
+    assert workflow.run(asked()).get_output(Indifferent) == "anyway"
+
+
+def test_reasoning_and_refusals_are_told_apart_from_text() -> None:
+    upstream_now.script(Reasoning("hm"), Chunk("yes"))
+    upstream_now.script(Refusal("no, "), Refusal("sorry"))
+    events = events_of(flow(NodeConfig(node=Text)))
+    assert [event for event in events if isinstance(event, ReasoningDelta | TextDelta)] == [
+        ReasoningDelta("Text", "hm"),
+        TextDelta("Text", "yes"),
+    ]
+    events = events_of(flow(NodeConfig(node=Structured)))
+    refused = "".join(event.text for event in events if isinstance(event, RefusalDelta))
+    assert refused == "no, sorry"
+    assert isinstance(events[-1], RunFinished)
+
+
+def test_tools_that_the_server_runs_stay_hidden_and_their_result_is_fed_back() -> None:
+    called: list[str] = []
+
+    def weather(city: str) -> str:
+        called.append(city)
+        return f"sunny in {city}"
+
+    class WithTools(AgentStreamingNode):
+        def get_agent_config(self) -> AgentConfig:
+            return config(tools=[weather])
+
+    events = events_of(flow(NodeConfig(node=WithTools)), asked('!call weather {"city": "Rome"}'))
+    assert called == ["Rome"]
+    words = "".join(event.text for event in events if isinstance(event, TextDelta))
+    assert "sunny in Rome" in words
+    assert "call" not in str([event for event in events if "Tool" in type(event).__name__])
+    assert isinstance(events[-1], RunFinished)
+
+
+def test_the_request_s_sampling_parameters_reach_streaming_nodes_only() -> None:
+    given = asked(temperature=0.5, stop=["x"], seed=7, max_tokens=9)
+    flow(NodeConfig(node=Text, connections=[Quiet])).run(given)
+    streamed, quiet = [request.body for request in upstream_now.requests]
+    assert streamed["temperature"] == 0.5
+    assert streamed["stop"] == ["x"]
+    assert streamed["seed"] == 7
+    assert 9 in (streamed.get("max_tokens"), streamed.get("max_completion_tokens"))
+    assert "temperature" not in quiet
+
+
+def test_a_node_without_an_agent_refuses_what_needs_one() -> None:
+    class Wrong(ModelStreamingNode):
+        def get_agent_config(self) -> AgentConfig:
+            return config(output_type=Person)
+
+    with pytest.raises(NodeError, match="AgentStreamingNode"):
+        flow(NodeConfig(node=Wrong)).run(asked())
+
+
+def test_an_upstream_s_failure_keeps_its_status_and_names_the_node() -> None:
+    upstream_now.script_all(Status(429, {"retry-after": "9"}))
+    for node in (Text, Direct, Quiet):
+        failure = events_of(flow(NodeConfig(node=node)))[-1]
+        assert isinstance(failure, RunFailed)
+        assert failure.status == 429
+        assert failure.retry_after == 9
+        assert failure.message.startswith(f"{node.__name__}: ")
+        with pytest.raises(NodeError) as caught:
+            flow(NodeConfig(node=node)).run(asked())
+        assert isinstance(caught.value.__cause__, UpstreamError)
+
+
+@pytest.mark.parametrize("node", [Text, Structured, Direct])
+def test_letting_go_closes_the_upstream(node: type[Node]) -> None:
+    async def main() -> None:
+        upstream_now.script(Chunk('{"name": "'), Hang())
+        stream = flow(NodeConfig(node=node)).run_stream_async(asked())
+        async for event in stream:
+            if isinstance(event, TextDelta | JsonDelta):
+                break
+        await stream.aclose()
+        await asyncio.to_thread(upstream_now.requests[0].wait_disconnected, 10)
+        assert len(asyncio.all_tasks()) == 1
+
+    asyncio.run(main())
+
+
+def test_agents_at_the_same_time() -> None:
+    class Both(ConcurrentNode):
+        pass
+
+    workflow = flow(NodeConfig(node=Both, concurrent_nodes=[Text, Direct]))
+    events = events_of(workflow)
+    assert {event.node for event in events if isinstance(event, TextDelta)} == {"Text", "Direct"}
+    finished = [event for event in events if isinstance(event, NodeFinished)]
+    assert {event.node for event in finished} == {"Text", "Direct", "Both"}
+    assert events[-1] == RunFinished("stop", Usage(12, 6))
+
+
+def test_agents_are_built_once() -> None:
+    async def main() -> None:
+        seen: list[object] = []
+
+        class Watched(Text):
+            async def process(self, task_context: TaskContext) -> AsyncIterator[Any]:
+                seen.append(self.agent)
+                async for chunk in super().process(task_context):
+                    yield chunk
+
+        for _ in range(2):
+            await flow(NodeConfig(node=Watched)).run_async(asked())
+        assert seen[0] is seen[1]
+
+    asyncio.run(main())
