@@ -12,8 +12,9 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
 from launchpad.api.errors import handle_error
+from launchpad.api.fast_lane import FastLane
 from launchpad.api.gate import Gate
-from launchpad.api.router import build_router, create_catalog
+from launchpad.api.router import build_router, create_catalog, endpoints
 from launchpad.errors import LaunchpadError
 from launchpad.models import aclose_clients
 from launchpad.observe import tracing
@@ -40,8 +41,10 @@ def create_app(registry: Registry | None = None, settings: Settings | None = Non
     app = FastAPI(title="Launchpad", lifespan=_lifespan, docs_url=None, redoc_url=None)
     app.state.catalog, app.state.runs, app.state.settings = catalog, runs, settings
     app.include_router(build_router(catalog, runs, settings))
+    app.add_middleware(FastLane, endpoints=endpoints(catalog, runs, settings))
     for kind in (LaunchpadError, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, handle_error)
+    # Added later is further out: the gate stands before everything.
     app.add_middleware(Gate, settings=settings)
     if settings.cors_origins:
         app.add_middleware(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
+import secrets
 from collections.abc import Sequence, Sized
 from functools import partial
 from typing import ClassVar
@@ -49,7 +49,7 @@ class ChatCompletions(Endpoint):
         request = served.chat_schema.model_validate(payload)
         ignored = review(request, served.capabilities(settings.max_choices))
         headers = {IGNORED_HEADER: ", ".join(ignored)} if ignored else {}
-        run_id = uuid.uuid4().hex
+        run_id = secrets.token_hex(16)
         key = scope.get("state", {}).get("launchpad.key")
         stream = self._runs.start(_producer(served, request, run_id), run_id=run_id, key=key)
         if _wants_stream(request, served, Headers(scope=scope)):

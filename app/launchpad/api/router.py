@@ -8,6 +8,7 @@ from starlette.routing import Route
 from launchpad.api.about import Health, Metrics, ModelCard, ModelList
 from launchpad.api.chat_completions import ChatCompletions
 from launchpad.api.chat_stream import ChatStream, ChatStreamMeta
+from launchpad.api.endpoint import Endpoint
 from launchpad.api.example_streams import AnthropicStream, LangChainStream
 from launchpad.runs.in_process import Runs
 from launchpad.settings import Settings, get_settings
@@ -29,20 +30,27 @@ def create_router(registry: Registry | None = None, settings: Settings | None = 
 def build_router(catalog: Catalog, runs: Runs, settings: Settings) -> APIRouter:
     """The routes over parts that exist already."""
     router = APIRouter()
-    router.routes += [
-        Route("/v1/chat/completions", ChatCompletions(catalog, runs, settings)),
-        Route("/v1/models", ModelList(catalog)),
-        Route("/v1/models/{model:path}", ModelCard(catalog)),
-        Route("/chat/stream", ChatStream(catalog, runs, settings)),
-        Route("/chat/stream-meta", ChatStreamMeta(catalog, runs, settings)),
-        Route("/health", Health()),
-        Route("/metrics", Metrics()),
-    ]
+    fixed = endpoints(catalog, runs, settings)
+    router.routes += [Route(path, endpoint) for path, endpoint in fixed.items()]
+    router.routes.append(Route("/v1/models/{model:path}", ModelCard(catalog)))
+    return router
+
+
+def endpoints(catalog: Catalog, runs: Runs, settings: Settings) -> dict[str, Endpoint]:
+    """Every endpoint with a fixed path, by that path."""
+    found: dict[str, Endpoint] = {
+        "/v1/chat/completions": ChatCompletions(catalog, runs, settings),
+        "/v1/models": ModelList(catalog),
+        "/chat/stream": ChatStream(catalog, runs, settings),
+        "/chat/stream-meta": ChatStreamMeta(catalog, runs, settings),
+        "/health": Health(),
+        "/metrics": Metrics(),
+    }
     served = {one.id for one in catalog.served}
     for stream in (AnthropicStream, LangChainStream):
         if stream.model in served:
-            router.routes.append(Route(stream.path, stream(catalog, runs, settings)))
-    return router
+            found[stream.path] = stream(catalog, runs, settings)
+    return found
 
 
 def create_catalog(registry: Registry | None, settings: Settings) -> Catalog:

@@ -6,6 +6,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from pydantic import BaseModel
@@ -35,6 +36,12 @@ from launchpad.stream.failure import failed
 from launchpad.stream.mailbox import Mailbox
 
 logger = logging.getLogger("launchpad.run")
+
+
+@lru_cache(maxsize=1024)
+def _is_async(node_class: type[Node]) -> bool:
+    process = node_class.process
+    return inspect.iscoroutinefunction(process) or inspect.isasyncgenfunction(process)
 
 
 class Run:
@@ -187,7 +194,7 @@ class Run:
         process: Callable[[TaskContext], Any] = node.process
         if isinstance(node, BaseRouter) and type(node).process is BaseRouter.process:
             return
-        if inspect.iscoroutinefunction(process) or inspect.isasyncgenfunction(process):
+        if _is_async(type(node)):
             result: Any = process(self._context)
         else:
             result = await asyncio.to_thread(process, self._context)
@@ -241,5 +248,6 @@ class Run:
         self._finish_reason = "stop"
 
     async def _emit(self, event: RunEvent) -> None:
-        if self._mailbox is not None:
-            await self._mailbox.put(event)
+        mailbox = self._mailbox
+        if mailbox is not None and not mailbox.offer(event):
+            await mailbox.put(event)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
+import secrets
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
@@ -106,7 +106,7 @@ class Workflow:
         return Run(name, start, self._graph, context, mailbox, tracing=tracing)
 
     def _context(self, event: Any, run_id: str | None) -> TaskContext:
-        return TaskContext(event=self._validated(event), run_id=run_id or uuid.uuid4().hex)
+        return TaskContext(event=self._validated(event), run_id=run_id or secrets.token_hex(16))
 
     def _validated(self, event: Any) -> BaseModel:
         schema = self.workflow_schema.event_schema

@@ -20,7 +20,7 @@ Registry = type[Enum] | Mapping[str, type[Workflow]] | Iterable[type[Workflow]]
 
 DEFAULT_ID = "default"
 
-_capabilities: dict[type[Workflow], Capabilities] = {}
+_capabilities: dict[tuple[type[Workflow], int], Capabilities] = {}
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,12 @@ class ServedWorkflow:
 
     def capabilities(self, max_choices: int) -> Capabilities:
         """What a request may ask of the workflow. Found once: it builds every agent's config."""
-        found = _capabilities.get(self.workflow)
+        key = (self.workflow, max_choices)
+        found = _capabilities.get(key)
         if found is None:
-            found = _capabilities[self.workflow] = capabilities_of(self.workflow)
-        return replace(found, choices=max_choices)
+            found = replace(capabilities_of(self.workflow), choices=max_choices)
+            _capabilities[key] = found
+        return found
 
     def event(self, request: OpenAIChatSchema) -> Any:
         """The workflow's event for a chat request. What `from_chat` raises passes through."""

@@ -32,6 +32,10 @@ IGNORABLE = (
 """OpenAI's parameters that no workflow honours, and that leave the answer's form as it is."""
 
 
+_IGNORABLE = frozenset(IGNORABLE)
+_SAMPLING = frozenset(SAMPLING)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Capabilities:
     """What one workflow can do with a request."""
@@ -83,9 +87,9 @@ def _refused(request: OpenAIChatSchema, can: Capabilities) -> Iterator[tuple[str
 
 
 def _ignored(request: OpenAIChatSchema, can: Capabilities) -> Iterator[str]:
-    names = IGNORABLE if can.sampling else (*SAMPLING, *IGNORABLE)
-    extra = request.model_extra or {}
-    for name in names:
-        value = extra.get(name, getattr(request, name, None))
+    names = _IGNORABLE if can.sampling else _IGNORABLE | _SAMPLING
+    # What was given at all: the fields that were set, and among them the unknown ones.
+    for name in sorted(names & request.model_fields_set):
+        value = getattr(request, name, None)
         if value is not None and value is not False:
             yield name
