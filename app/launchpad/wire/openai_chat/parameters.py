@@ -32,10 +32,6 @@ IGNORABLE = (
 """OpenAI's parameters that no workflow honours, and that leave the answer's form as it is."""
 
 
-_IGNORABLE = frozenset(IGNORABLE)
-_SAMPLING = frozenset(SAMPLING)
-
-
 @dataclass(frozen=True, kw_only=True)
 class Capabilities:
     """What one workflow can do with a request."""
@@ -87,9 +83,11 @@ def _refused(request: OpenAIChatSchema, can: Capabilities) -> Iterator[tuple[str
 
 
 def _ignored(request: OpenAIChatSchema, can: Capabilities) -> Iterator[str]:
-    names = _IGNORABLE if can.sampling else _IGNORABLE | _SAMPLING
-    # What was given at all: the fields that were set, and among them the unknown ones.
-    for name in sorted(names & request.model_fields_set):
-        value = getattr(request, name, None)
-        if value is not None and value is not False:
-            yield name
+    names = IGNORABLE if can.sampling else (*SAMPLING, *IGNORABLE)
+    # The fields that were given, unknown ones among them.
+    given = request.model_fields_set
+    for name in names:
+        if name in given:
+            value = getattr(request, name)
+            if value is not None and value is not False:
+                yield name
