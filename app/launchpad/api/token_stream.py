@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import uuid
+import secrets
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -81,7 +81,7 @@ class TokenStream(Endpoint):
         asked, settings = self.ask(given), self._settings
         request = _chat_request(asked, given)
         event = asked.served.event(request)
-        run_id = uuid.uuid4().hex
+        run_id = secrets.token_hex(16)
         produce = asked.served.workflow().producer(event, run_id=run_id, request=request)
         key = scope.get("state", {}).get("launchpad.key")
         encoder, greeting = self.encoder(asked, ids=ids)
