@@ -116,7 +116,7 @@ def load_settings(**overrides: object) -> Settings:
     try:
         return Settings(**given)  # type: ignore[arg-type]  # pydantic validates the values
     except ValidationError as error:
-        lines = []
+        lines: list[str] = []
         for problem in error.errors(include_url=False, include_input=False):
             name = str(problem["loc"][0]) if problem["loc"] else "settings"
             lines.append(f"LAUNCHPAD_{name.upper()}: {problem['msg']}")

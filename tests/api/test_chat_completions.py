@@ -161,9 +161,12 @@ def test_a_client_that_leaves_ends_its_run(client: httpx.Client, model: str, str
 
 
 def test_heartbeats_fill_the_silence() -> None:
-    with serve(create_app(Flows, settings(heartbeat=0.05))) as server, httpx.stream(
-        "POST", server.url + PATH, json=chat(model="silent", stream=True), timeout=30
-    ) as answer:
+    with (
+        serve(create_app(Flows, settings(heartbeat=0.05))) as server,
+        httpx.stream(
+            "POST", server.url + PATH, json=chat(model="silent", stream=True), timeout=30
+        ) as answer,
+    ):
         assert answer.status_code == 200
         pieces = answer.iter_raw()
         assert next(pieces) == b": ping\n"

@@ -99,7 +99,7 @@ async def answer(text: str) -> str:
         if isinstance(event, TextDelta):
             words.append(event.text)
         elif isinstance(event, RunFailed):
-            raise RuntimeError(event.message)
+            return event.message
     return "".join(words)
 
 

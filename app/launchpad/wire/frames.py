@@ -129,7 +129,8 @@ class FrameStream:
 
     def _arm(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
         # Held weakly: a stream that is dropped unread must not live on in its own timer.
-        self._timer = loop.call_later(seconds, _tick, weakref.ref(self), loop)
+        alive: weakref.ref[FrameStream] = weakref.ref(self)
+        self._timer = loop.call_later(seconds, _tick, alive, loop)
 
     def _disarm(self) -> None:
         if self._timer is not None:
