@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pytest
+from openai import OpenAI
+from starlette.routing import BaseRoute
 
 from launchpad.api.app import create_app
 from launchpad.models.config import AgentConfig, ModelProvider
@@ -40,7 +42,9 @@ def no_leftovers(upstream: ScriptedUpstream) -> Iterator[None]:
     upstream.clear()
 
 
-def on_upstream(upstream: ScriptedUpstream, **changes: Any) -> Server:
+def on_upstream(
+    upstream: ScriptedUpstream, *, pages: Sequence[BaseRoute] = (), **changes: Any
+) -> Server:
     """The shipped workflows on the scripted upstream, read by our own reader over a socket."""
     config = AgentConfig(
         model_provider=ModelProvider.OPENAI_COMPATIBLE,
@@ -48,7 +52,9 @@ def on_upstream(upstream: ScriptedUpstream, **changes: Any) -> Server:
         base_url=upstream.base_url,
     )
     with override_model(build_model(config)):
-        return serve(create_app(WorkflowRegistry, settings(**changes)))
+        app = create_app(WorkflowRegistry, settings(**changes))
+        app.router.routes.extend(pages)
+        return serve(app)
 
 
 @pytest.fixture(scope="session")
@@ -64,10 +70,17 @@ def locked_server(upstream: ScriptedUpstream) -> Iterator[Server]:
         yield running
 
 
+@pytest.fixture
+def client(server: Server) -> Iterator[OpenAI]:
+    """openai-python, which tries once."""
+    with OpenAI(base_url=server.base_url, api_key="any", max_retries=0) as made:
+        yield made
+
+
 @pytest.fixture(scope="session")
 def local_server() -> Iterator[Server]:
     """The shipped workflows on the real model."""
     if importlib.util.find_spec("xllamacpp") is None or find_weights() is None:
-        absent("the local model (xllamacpp and its weights) is not on this machine")
+        absent("xllamacpp and the weights are not on this machine", ci_has_it=True)
     with serve(create_app(WorkflowRegistry, settings(model="local"))) as running:
         yield running

@@ -12,7 +12,7 @@ from .programs import Told, absent
 
 HERE = Path(__file__).parent / "node"
 INSTALLED = HERE / "node_modules" / ".package-lock.json"
-OLDEST_NODE = 20
+OLDEST_NODE = 18  # Debian 12's
 
 
 def install() -> str:
@@ -22,10 +22,10 @@ def install() -> str:
     """
     node, npm = shutil.which("node"), shutil.which("npm")
     if node is None or npm is None:
-        absent("node and npm are not installed")
+        absent("node and npm are not installed", ci_has_it=True)
     version = subprocess.run([str(node), "--version"], capture_output=True, text=True, check=True)
     if int(version.stdout.strip().lstrip("v").split(".")[0]) < OLDEST_NODE:
-        absent(f"node is older than {OLDEST_NODE}")
+        absent(f"node is older than {OLDEST_NODE}", ci_has_it=True)
     lock = HERE / "package-lock.json"
     with (HERE / ".install.lock").open("w") as guard:
         # Two suites at once (on two Pythons, say) install one after the other.
@@ -40,7 +40,7 @@ def install() -> str:
                 check=False,
             )
             if done.returncode:
-                absent(f"npm ci failed: {done.stderr.strip()[-300:]}")
+                absent(f"npm ci failed: {done.stderr.strip()[-300:]}", ci_has_it=True)
     return str(node)
 
 

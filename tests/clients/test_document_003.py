@@ -23,10 +23,11 @@ from .conftest import KEY
 from .programs import absent
 
 USER = {"name": "John Doe", "age": 30, "email": "john.doe@example.com"}
+VALID_JSON: Any = {"valid_json_chunks": True}
 # The pause between the scripted model's tokens keeps them in chunks of their own.
 EXTRACT = f"!pace 0.005\nExtract the user: {json.dumps(USER)}"
 MESSAGES: list[Any] = [{"role": "user", "content": EXTRACT}]
-USER_SCHEMA: dict[str, Any] = {
+USER_SCHEMA: Any = {
     "type": "json_schema",
     "json_schema": {
         "name": "user",
@@ -88,7 +89,7 @@ def test_the_python_loop(server: Server, response_format: Any) -> None:
                 metadata={"agent_id": "my-agent"},
                 messages=MESSAGES,
                 stream=True,
-                stream_options={"valid_json_chunks": True},  # type: ignore[typeddict-unknown-key]
+                stream_options=VALID_JSON,
                 response_format=response_format,
             )
             async for chunk in streamer:
@@ -109,7 +110,7 @@ def test_the_python_loop_on_a_workflow_with_a_structured_node(server: Server) ->
             model="streaming",
             messages=[{"role": "user", "content": "Hello, how are you?"}],
             stream=True,
-            stream_options={"valid_json_chunks": True},  # type: ignore[typeddict-unknown-key]
+            stream_options=VALID_JSON,
         )
         seen = [json.loads(chunk.choices[0].delta.content) for chunk in stream]
     assert set(seen[-1]) == {"thinking", "reply"}
@@ -122,7 +123,7 @@ def test_usage_still_comes_last(server: Server) -> None:
             model="gpt-4o",
             messages=MESSAGES,
             stream=True,
-            stream_options={"valid_json_chunks": True, "include_usage": True},  # type: ignore[typeddict-unknown-key]
+            stream_options=VALID_JSON | {"include_usage": True},
             response_format={"type": "json_object"},
         )
         *chunks, last = list(stream)
@@ -141,7 +142,7 @@ def test_without_json_to_come_it_is_refused(server: Server) -> None:
             model="gpt-4o",
             messages=MESSAGES,
             stream=True,
-            stream_options={"valid_json_chunks": True},  # type: ignore[typeddict-unknown-key]
+            stream_options=VALID_JSON,
         )
     assert refused.value.param == "stream_options.valid_json_chunks"
 
@@ -188,7 +189,7 @@ def test_the_python_loop_on_the_real_model(local_server: Server) -> None:
             model="gpt-4o",
             messages=[{"role": "user", "content": "John Doe is 30. Extract the user as JSON."}],
             stream=True,
-            stream_options={"valid_json_chunks": True},  # type: ignore[typeddict-unknown-key]
+            stream_options=VALID_JSON,
             response_format=USER_SCHEMA,
             max_tokens=40,
         )
