@@ -143,15 +143,16 @@ class Run:
         await self._emit(NodeStarted(name, parent))
         speech = Speech(name, self._mailbox)
         watch = self._watch.node(name) if self._watch is not None else None
-        error: BaseException | None = None
         try:
             node = await self._live(node_class, speech)
-        except BaseException as caught:
-            error = caught
-            raise
-        finally:
+        except BaseException as error:
+            # Not kept in a variable: the frame would hold itself, and every stream below it open,
+            # until the garbage collector comes by.
             if watch is not None:
                 watch.end(error=error, output=self._context.nodes.get(name))
+            raise
+        if watch is not None:
+            watch.end(output=self._context.nodes.get(name))
         reason = (node.finish_reason or "stop") if speech.has_spoken else None
         self._finish_reason = reason or self._finish_reason
         await self._emit(NodeFinished(name, reason, self._note_usage(node)))
@@ -200,9 +201,10 @@ class Run:
             result = await asyncio.to_thread(process, self._context)
         if inspect.isawaitable(result):
             result = await result
-        if hasattr(type(result), "__aiter__"):
+        made: type[object] = type(result)
+        if hasattr(made, "__aiter__"):
             await speech.deliver(aiter(result))
-        elif hasattr(type(result), "__next__"):
+        elif hasattr(made, "__next__"):
             await speech.deliver(from_thread(result))
         elif result is not None and not isinstance(result, TaskContext):
             node.save_output(result)

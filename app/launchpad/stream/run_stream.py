@@ -94,6 +94,8 @@ class EventStream:
         if self._owner is not None and not self._owner.done():
             # `wait` neither raises the owner's exception nor cancels it again.
             await asyncio.wait({self._owner})
+        # The task keeps its cancellation, whose traceback holds what the nodes had open.
+        self._owner = None
 
     def _start(self) -> None:
         produce, self._produce = self._produce, None
