@@ -86,8 +86,11 @@ class LangChainStreamingNode(Node):
                 for event in words.said(item):
                     yield event
         finally:
-            # `async for` leaves it open when this generator ends early.
-            await asyncio.create_task(_close(items))
+            # `async for` leaves it open when this generator ends early. A chain closes its last
+            # step only; the others close when nothing refers to them, in the loop's next turns.
+            close = getattr(items, "aclose", None)
+            if close is not None:
+                await close()
 
     @property
     def finish_reason(self) -> FinishReason | None:
@@ -107,17 +110,6 @@ class LangChainStreamingNode(Node):
         if self._calls is not None and self._calls.count:
             return self._calls.usage
         return self._words.usage if self._words is not None else None
-
-
-async def _close(items: AsyncIterator[Any]) -> None:
-    """End a chain's stream. In a task of its own, where no exception is being handled.
-
-    A chain closes its last step; those before it close when the collector lets them go, which is
-    at once, unless the traceback of a cancellation holds on to them.
-    """
-    close = getattr(items, "aclose", None)
-    if close is not None:
-        await close()
 
 
 async def _runnable_of(node_class: type[LangChainStreamingNode]) -> Runnable[Any, Any]:
