@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from typing import Any
 
 import openai
 import pytest
@@ -11,7 +12,7 @@ from openai import AsyncOpenAI, OpenAI
 
 from launchpad.testing import Gate, ScriptedUpstream
 from launchpad.testing.server import Server
-from launchpad.testing.steps import Chunk, WaitFor
+from launchpad.testing.steps import Chunk, Reasoning, WaitFor
 from launchpad.workflows.workflow_registry import WorkflowRegistry
 
 from .asks import JOHN, Person, user
@@ -64,6 +65,44 @@ def test_gets_each_token_when_it_is_made(client: OpenAI, upstream: ScriptedUpstr
             gate.wait_reached()
             gate.open()
     assert seen == "early late"
+
+
+@pytest.mark.parametrize("model", ["chat", "routing", "streaming"])
+def test_gets_reasoning_while_it_is_made(
+    client: OpenAI, upstream: ScriptedUpstream, model: str
+) -> None:
+    gate = Gate()
+    if model == "streaming":
+        upstream.script(Chunk("words"))  # its first node's; the second is asked for an object
+    upstream.script(Reasoning("hm"), WaitFor(gate), Chunk('{"thinking": "a", "reply": "b"}'))
+    thought, said = "", ""
+    for chunk in client.chat.completions.create(model=model, messages=user("go"), stream=True):
+        delta = chunk.choices[0].delta.to_dict()
+        thought += str(delta.get("reasoning_content") or "")
+        said += str(delta.get("content") or "")
+        if thought and not gate.is_open:
+            gate.wait_reached()
+            gate.open()
+    assert thought == "hm"
+    assert said.endswith('{"thinking": "a", "reply": "b"}')
+
+
+@pytest.mark.parametrize("model", ["chat", "routing"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_without_words_is_an_answer(
+    client: OpenAI, upstream: ScriptedUpstream, model: str, stream: bool
+) -> None:
+    """Nothing to say, or a limit that thinking used up: no error, and not asked again."""
+    before = len(upstream.requests)
+    for asked, limit, reason in (("!say", 9, "stop"), ("!reason a long thought", 2, "length")):
+        got: Any = client.chat.completions.create(
+            model=model, messages=user(asked), max_tokens=limit, stream=stream
+        )
+        choices = [chunk.choices[0] for chunk in got] if stream else got.choices
+        assert choices[-1].finish_reason == reason
+        if not stream:
+            assert choices[0].message.content == ""
+    assert len(upstream.requests) == before + 2
 
 
 def test_leaving_early_ends_the_upstream_s_work(client: OpenAI, upstream: ScriptedUpstream) -> None:

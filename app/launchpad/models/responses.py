@@ -110,6 +110,9 @@ class AgentView(WrappedResponse):
     Calls of the client's tools (`hidden`) are kept from it, since it could not run them. Where no
     text is left (such a call, a refusal, a model that had nothing to say) it sees an empty one;
     pydantic-ai would ask the model again.
+
+    An agent whose answer can only be text is told so at once: `run_stream` gives its result at the
+    answer's begin then, and reasoning, or a refusal, can be read while it is made.
     """
 
     def __init__(self, inner: StreamedResponse, hidden: frozenset[str]) -> None:
@@ -119,7 +122,12 @@ class AgentView(WrappedResponse):
         self._filled = False
 
     async def _events(self) -> AsyncIterator[ModelResponseStreamEvent]:
-        answered = not self.model_request_parameters.allow_text_output
+        asked = self.model_request_parameters
+        answered = not asked.allow_text_output
+        own = [tool for tool in asked.function_tools if tool.name not in self._hidden]
+        announced = not (answered or own or asked.output_tools)
+        if announced:
+            yield FinalResultEvent(tool_name=None, tool_call_id=None)
         parts = 0
         async for event in self.inner:
             if isinstance(event, PartStartEvent):
@@ -131,6 +139,8 @@ class AgentView(WrappedResponse):
                 answered = answered or isinstance(event.part, ToolCallPart)
             elif isinstance(event, FinalResultEvent):
                 answered = True
+                if announced:
+                    continue
             elif event.index in self._hidden_parts:
                 if isinstance(event, PartEndEvent):
                     yield replace(event, part=TextPart(""))
@@ -139,7 +149,8 @@ class AgentView(WrappedResponse):
         if not answered:
             self._filled = True
             yield PartStartEvent(index=parts, part=TextPart(""))
-            yield FinalResultEvent(tool_name=None, tool_call_id=None)
+            if not announced:
+                yield FinalResultEvent(tool_name=None, tool_call_id=None)
             yield PartEndEvent(index=parts, part=TextPart(""))
 
     def get(self) -> ModelResponse:
