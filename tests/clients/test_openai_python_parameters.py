@@ -72,6 +72,7 @@ def test_sampling_parameters_reach_the_model(client: OpenAI, upstream: ScriptedU
         frequency_penalty=0.2,
         logit_bias={"50256": -100},
         user="someone",
+        reasoning_effort="low",
     )
     asked = upstream.requests[-1].body
     wanted = {
@@ -82,6 +83,7 @@ def test_sampling_parameters_reach_the_model(client: OpenAI, upstream: ScriptedU
         "frequency_penalty": 0.2,
         "logit_bias": {"50256": -100},
         "user": "someone",
+        "reasoning_effort": "low",
     }
     assert {name: asked.get(name) for name in wanted} == wanted
     assert [message["role"] for message in asked["messages"]] == [

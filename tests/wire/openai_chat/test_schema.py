@@ -152,6 +152,7 @@ def test_model_settings_hold_only_what_was_given():
         "max_tokens": 6,
         "stop_sequences": ["a", "b"],
         "thinking": "low",
+        "openai_reasoning_effort": "low",
         "openai_user": "u",
         "parallel_tool_calls": False,
     }

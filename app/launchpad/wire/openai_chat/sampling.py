@@ -47,9 +47,13 @@ def model_settings(request: OpenAIChatSchema) -> ModelSettings:
             [request.stop] if isinstance(request.stop, str) else list(request.stop)
         )
     if request.reasoning_effort is not None:
-        settings["thinking"] = (
-            False if request.reasoning_effort == "none" else request.reasoning_effort
-        )
+        if request.reasoning_effort == "none":
+            settings["thinking"] = False
+        else:
+            # The first is for every provider, but where nothing is known of a model it is dropped;
+            # the second goes to servers of OpenAI's wire as it is.
+            settings["thinking"] = request.reasoning_effort
+            settings["openai_reasoning_effort"] = request.reasoning_effort
     if request.user is not None:
         settings["openai_user"] = request.user
     if request.client_tools and request.parallel_tool_calls is not None:
