@@ -57,11 +57,26 @@ def test_keys_plain_hashed_and_from_a_file(tmp_path: Path) -> None:
         assert httpx.get(server.url + "/health").status_code == 200
 
 
-@pytest.mark.parametrize("keys", ["a=", "a=x,a=y", "a=sha256:beef"])
+def test_keys_need_no_name_and_may_end_in_equals_signs() -> None:
+    keys = read_keys(settings(api_keys="plain,c2VjcmV0IHNlY3JldA==,named=c2VjcmV0Mg=="))
+    assert list(keys) == ["key-1", "key-2", "named"]
+    assert keys["key-2"] == hashlib.sha256(b"c2VjcmV0IHNlY3JldA==").digest()
+    assert keys["named"] == hashlib.sha256(b"c2VjcmV0Mg==").digest()
+
+
+@pytest.mark.parametrize("keys", ["=", "prod=", "a=x,a=y", "a=sha256:beef"])
 def test_unreadable_keys_are_refused_and_not_shown(keys: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         read_keys(settings(api_keys=keys))
     assert "beef" not in str(caught.value)
+
+
+def test_cors_may_be_open_to_all() -> None:
+    with serve(create_app(Flows, settings(cors_origins="*"))) as server:
+        answer = httpx.post(
+            server.url + PATH, json=chat(), headers={"origin": "https://any.example"}
+        )
+        assert answer.headers["access-control-allow-origin"] == "*"
 
 
 def test_cors_is_off_until_origins_are_named(server: Server) -> None:

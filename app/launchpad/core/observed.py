@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Any
+from typing import Any, cast
 
 from launchpad.core.task import TaskContext
 from launchpad.errors import LaunchpadError
@@ -90,8 +90,8 @@ class ObservedNode:
 
 
 def _dict_of(event: Any, name: str) -> dict[str, Any] | None:
-    value = getattr(event, name, None)
-    return value if isinstance(value, dict) else None
+    value: Any = getattr(event, name, None)
+    return cast("dict[str, Any]", value) if isinstance(value, dict) else None
 
 
 def _text_of(event: Any, name: str) -> str | None:

@@ -16,6 +16,7 @@ from launchpad.core.nodes.base import Node
 from launchpad.core.nodes.concurrent import ConcurrentNode
 from launchpad.core.nodes.router import BaseRouter
 from launchpad.core.observed import ObservedRun
+from launchpad.core.shelter import sheltered
 from launchpad.core.speech import Speech, from_thread
 from launchpad.core.task import TaskContext
 from launchpad.core.validate import Graph
@@ -42,6 +43,10 @@ logger = logging.getLogger("launchpad.run")
 def _is_async(node_class: type[Node]) -> bool:
     process = node_class.process
     return inspect.iscoroutinefunction(process) or inspect.isasyncgenfunction(process)
+
+
+def _has(value: object, method: str) -> bool:
+    return hasattr(type(value), method)
 
 
 class Run:
@@ -201,17 +206,21 @@ class Run:
             result = await asyncio.to_thread(process, self._context)
         if inspect.isawaitable(result):
             result = await result
-        made: type[object] = type(result)
-        if hasattr(made, "__aiter__"):
+        if _has(result, "__aiter__"):
             await speech.deliver(aiter(result))
-        elif hasattr(made, "__next__"):
+        elif _has(result, "__next__"):
             await speech.deliver(from_thread(result))
         elif result is not None and not isinstance(result, TaskContext):
             node.save_output(result)
 
     async def _clean_up(self, node: Node) -> None:
+        if type(node).cleanup is not Node.cleanup:
+            # A client that leaves now must not cut it short.
+            await sheltered(self._free(node))
+
+    async def _free(self, node: Node) -> None:
         try:
-            done = node.cleanup()
+            done: Any = node.cleanup()
             if inspect.isawaitable(done):
                 await done
         except Exception:

@@ -40,7 +40,7 @@ class Workflow:
         if "workflow_schema" in cls.__dict__:
             cls._graph = validate(cls.__name__, cls.workflow_schema)
 
-    def __init__(self, *, enable_tracing: bool = False) -> None:
+    def __init__(self, enable_tracing: bool = False) -> None:
         if self._graph is None:
             raise DefinitionError(
                 f"{type(self).__name__} has no workflow_schema; set it to WorkflowSchema(…)."

@@ -15,6 +15,8 @@ from launchpad.errors import MissingConfigurationError, NodeError
 from launchpad.events import FinishReason, Usage
 from launchpad.models.langchain import build_aside
 from launchpad.models.loops import loop_scope
+from launchpad.models.provider import model_settings_key
+from launchpad.settings import get_settings
 
 if TYPE_CHECKING:
     from langchain_core.runnables import Runnable
@@ -114,12 +116,13 @@ class LangChainStreamingNode(Node):
 
 async def _runnable_of(node_class: type[LangChainStreamingNode]) -> Runnable[Any, Any]:
     """The class's chain on this event loop. Runs that want it at once wait for one building."""
-    kept: dict[type, asyncio.Task[Any]] = loop_scope().kept.setdefault(_RUNNABLES, {})
-    building = kept.get(node_class)
+    kept: dict[object, asyncio.Task[Any]] = loop_scope().kept.setdefault(_RUNNABLES, {})
+    key = (node_class, *model_settings_key(get_settings()))
+    building = kept.get(key)
     if building is None:
         building = asyncio.get_running_loop().create_task(build_aside(lambda: _build(node_class)))
-        building.add_done_callback(lambda done: _forget_failed(kept, node_class, done))
-        kept[node_class] = building
+        building.add_done_callback(lambda done: _forget_failed(kept, key, done))
+        kept[key] = building
     # One run's cancellation is not the others'.
     return await asyncio.shield(building)
 
@@ -135,10 +138,10 @@ def _build(node_class: type[LangChainStreamingNode]) -> Runnable[Any, Any]:
 
 
 def _forget_failed(
-    kept: dict[type, asyncio.Task[Any]], node_class: type, done: asyncio.Task[Any]
+    kept: dict[object, asyncio.Task[Any]], key: object, done: asyncio.Task[Any]
 ) -> None:
     if done.cancelled() or done.exception() is not None:
-        kept.pop(node_class, None)
+        kept.pop(key, None)
 
 
 def _message(message: Any) -> tuple[str, Any]:
