@@ -5,7 +5,6 @@ from __future__ import annotations
 from importlib.metadata import version
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from launchpad.cli.readiness import Readiness
@@ -19,16 +18,16 @@ def show(catalog: Catalog, readiness: Readiness, url: str, settings: Settings) -
     """Print the address, the models, what is not served and why, and a curl line to copy."""
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"\n[bold]Launchpad {version('launchpad')}[/] on [bold cyan]{url}[/]\n")
-    table = Table.grid(padding=(0, 2))
-    for served in catalog.served:
-        note = " (default)" if served.id == catalog.default_id else ""
-        row = Text(served.description)
-        row.append(note, style="dim")
-        table.add_row("", Text(served.id, style="bold"), row)
-        if served.id in readiness.problems:
-            table.add_row("", "", Text(readiness.problems[served.id], style="yellow"))
     console.print("Models" if catalog.served else "No workflow can be served over chat.")
-    console.print(table)
+    width = max((len(served.id) for served in catalog.served), default=0)
+    for served in catalog.served:
+        line = Text(f"  {served.id:<{width}}", style="bold")
+        line.append(f"  {served.description}", style="not bold")
+        if served.id == catalog.default_id:
+            line.append("  (default)", style="not bold dim")
+        console.print(line)
+        if served.id in readiness.problems:
+            console.print(Text(f"  {'':<{width}}  {readiness.problems[served.id]}", style="yellow"))
     if catalog.left_out:
         console.print("\nNot served over chat")
         for left in catalog.left_out:

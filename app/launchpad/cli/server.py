@@ -14,9 +14,10 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 import uvicorn
-from uvicorn.supervisors import ChangeReload, Multiprocess
+from uvicorn.supervisors import Multiprocess
 
 from launchpad.cli.environment import TARGET_VARIABLE
+from launchpad.cli.reload import Reload, folders
 from launchpad.observe.logs import configure_logging
 from launchpad.settings import Settings, get_settings
 
@@ -68,13 +69,15 @@ def run_server(
         access_log=False,
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE,
-        timeout_graceful_shutdown=max(1, round(settings.shutdown_grace)),
+        # Open streams end with the reload: who changed a file waits for the new one.
+        timeout_graceful_shutdown=1 if reload else max(1, round(settings.shutdown_grace)),
         workers=settings.workers,
         reload=reload,
+        reload_dirs=folders(os.environ.get(TARGET_VARIABLE)) if reload else None,
     )
     if reload:
         ready()
-        ChangeReload(config, target=uvicorn.Server(config).run, sockets=[listening]).run()
+        Reload(config, target=uvicorn.Server(config).run, sockets=[listening]).run()
     elif settings.workers > 1:
         ready()
         Multiprocess(config, sockets=[listening]).run()

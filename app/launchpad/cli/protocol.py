@@ -1,0 +1,123 @@
+"""uvicorn's HTTP protocol, with a hand on clients that do not read and on the server's end.
+
+`launchpad serve` uses it. With your own app and `uvicorn.run(app, …)` you get the same by
+`http="launchpad.cli.protocol:LaunchpadProtocol"`.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import struct
+from asyncio import TimerHandle
+from typing import Any, cast
+
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from launchpad.runs.in_process import RUNS_STATE, Runs
+from launchpad.sse.response import CONNECTION_EXTENSION
+
+__all__ = ["LaunchpadProtocol"]
+
+logger = logging.getLogger("launchpad.server")
+
+RESET = struct.pack("ii", 1, 0)
+SEND_TIMEOUT = 30.0
+"""Seconds, where the application says nothing."""
+
+
+class LaunchpadProtocol(HttpToolsProtocol):
+    """One connection.
+
+    What it adds to uvicorn's:
+
+    - `scope["extensions"]["launchpad.connection"]`: how many bytes the client has not taken yet,
+      and a way to reset the connection. uvicorn's own close waits until all of them are taken.
+    - A response's last bytes that nobody takes for `send_timeout` reset the connection too.
+    - A request that does not get complete is given up after the keep-alive time without a byte.
+    - The server's shutdown begins that of the application's runs at once, rather than after the
+      last connection has closed.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._runs = cast("Runs | None", self.app_state.get(RUNS_STATE))
+        self._extensions: dict[str, Any] = {
+            CONNECTION_EXTENSION: {"unsent": self.unsent, "abort": self.abort}
+        }
+        self._unread_timer: TimerHandle | None = None
+
+    def unsent(self) -> int:
+        """Bytes that the kernel has not taken yet, because the client does not take them."""
+        return self.transport.get_write_buffer_size()
+
+    def abort(self) -> None:
+        """Reset the connection; what was not sent yet is dropped, by the kernel too."""
+        raw = self.transport.get_extra_info("socket")
+        if raw is not None and raw.family in {socket.AF_INET, socket.AF_INET6}:
+            try:
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            except OSError as error:
+                logger.debug("the connection was gone already: %s", error)
+        self.transport.abort()
+
+    def connection_made(self, transport: Any) -> None:
+        """Called by the event loop."""
+        super().connection_made(transport)
+        self._expect_more()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by the event loop."""
+        super().connection_lost(exc)
+        self._unset_keepalive_if_required()
+        if self._unread_timer is not None:
+            self._unread_timer.cancel()
+        # It refers to this object, as the scope does to it.
+        self._extensions.clear()
+
+    def data_received(self, data: bytes) -> None:
+        """Called by the event loop."""
+        super().data_received(data)
+        cycle = self.cycle
+        if cycle is None or cycle.more_body:
+            self._expect_more()
+
+    def on_message_begin(self) -> None:
+        """Called by the parser."""
+        super().on_message_begin()
+        cast("dict[str, Any]", self.scope)["extensions"] = self._extensions
+
+    def on_response_complete(self) -> None:
+        """Called when the response's last bytes were handed to the transport."""
+        super().on_response_complete()
+        if self.transport.get_write_buffer_size() and self._unread_timer is None:
+            self._watch_unread()
+
+    def shutdown(self) -> None:
+        """Called when the server begins to shut down."""
+        super().shutdown()
+        if self._runs is not None:
+            self._runs.begin_shutdown()
+
+    def _expect_more(self) -> None:
+        """The client's turn: it is to send a request, or the rest of one."""
+        if self.timeout_keep_alive_task is None:
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
+
+    def _watch_unread(self) -> None:
+        timeout = self._runs.settings.send_timeout if self._runs is not None else SEND_TIMEOUT
+        left = self.transport.get_write_buffer_size()
+        self._unread_timer = self.loop.call_later(timeout, self._look_unread, left, timeout)
+
+    def _look_unread(self, left: int, timeout: float) -> None:
+        self._unread_timer = None
+        now = self.transport.get_write_buffer_size()
+        if now >= left:
+            logger.warning(
+                "a connection was reset: the client took no byte of its response for %g s", timeout
+            )
+            self.abort()
+        elif now:
+            self._watch_unread()
