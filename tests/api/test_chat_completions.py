@@ -192,3 +192,15 @@ def test_models_and_health(client: httpx.Client) -> None:
     assert ids == ["echo", "broken", "limited", "gated", "silent", "ticket"]
     assert client.get("/v1/models/echo").json() == models["data"][0]
     assert client.get("/health").json() == {"status": "ok"}
+
+
+@pytest.mark.parametrize("model", ["echo", "ticket"])
+def test_the_client_s_metadata_is_in_the_run_s_log_line(
+    client: httpx.Client, caplog: pytest.LogCaptureFixture, model: str
+) -> None:
+    with caplog.at_level("INFO", logger="launchpad.run"):
+        client.post(PATH, json=chat(model=model, metadata={"agent_id": "my-agent"}))
+    (line,) = [record.getMessage() for record in caplog.records if "run ended" in record.msg]
+    assert f"model={model}" in line
+    assert 'metadata={"agent_id":"my-agent"}' in line
+    assert "status=completed" in line

@@ -25,16 +25,17 @@ class ObservedRun:
         self._context = context
         self._began = time.monotonic()
         self._before = bind_run(context.run_id, workflow)
-        event = context.event
-        self._metadata = _dict_of(event, "metadata")
+        asked = context.event if context.request is None else context.request
+        self._model = _text_of(asked, "model") or "-"
+        self._metadata = _dict_of(asked, "metadata")
         metrics.run_started(workflow)
         self._span = tracer.run(
             workflow,
             context.run_id,
-            input=event,
+            input=context.event,
             metadata=self._metadata,
-            user_id=_text_of(event, "user"),
-            session_id=_text_of(event, "session_id"),
+            user_id=_text_of(asked, "user"),
+            session_id=_text_of(asked, "session_id"),
         )
 
     def node(self, name: str) -> ObservedNode:
@@ -63,7 +64,7 @@ class ObservedRun:
         log_run_end(
             run_id=self._context.run_id,
             workflow=self._workflow,
-            model=_text_of(self._context.event, "model") or "-",
+            model=self._model,
             status=status,
             duration=duration,
             usage=usage,

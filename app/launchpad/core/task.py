@@ -18,7 +18,8 @@ class TaskContext:
     """The state of one run.
 
     `event` is the validated request, `nodes` maps a node's class name to its output, `metadata`
-    is free for the workflow's own use, `run_id` names the run in logs and traces.
+    is free for the workflow's own use, `run_id` names the run in logs and traces. `request` is the
+    chat request that `event` was made of by `from_chat`, None where they are one.
     """
 
     event: Any
@@ -26,6 +27,7 @@ class TaskContext:
     metadata: dict[str, Any] = field(default_factory=dict)
     should_stop: bool = False
     run_id: str = ""
+    request: Any = None
     _lost: dict[str, str] = field(default_factory=dict, repr=False)
 
     def stop_workflow(self) -> None:

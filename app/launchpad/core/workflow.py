@@ -91,6 +91,8 @@ class Workflow:
         sampling parameters hold for the run.
         """
         context = self._context(event, run_id)
+        if request is not context.event:
+            context.request = request
         scope = scope_of(context.event if request is None else request)
 
         async def produce(mailbox: Mailbox) -> None:
