@@ -20,9 +20,14 @@ __all__ = ["Readiness", "look_at", "preload"]
 
 @dataclass
 class Readiness:
-    """What the start can know. `problems` is by model id, one line each."""
+    """What the start can know. `problems` is by model id, one line each.
+
+    `default_problem` is what keeps the default model (`--model`) from being asked, where a
+    workflow asks it.
+    """
 
     asks_local_model: bool = False
+    default_problem: str | None = None
     problems: dict[str, str] = field(default_factory=dict[str, str])
 
 
@@ -40,6 +45,8 @@ def look_at(served: Iterable[ServedWorkflow], settings: Settings) -> Readiness:
                 check_config(config, settings)
             except ConfigurationError as error:
                 found.problems.setdefault(one.id, str(error))
+                if config.model_provider is None:
+                    found.default_problem = str(error)
     return found
 
 

@@ -18,6 +18,9 @@ from launchpad.settings import Settings
 
 __all__ = ["serve"]
 
+UNSENT = 128 * 1024
+"""Bytes that the kernel holds for a client beyond what is on its way to it."""
+
 
 def serve(target: str | None, settings: Settings, *, reload: bool = False) -> None:
     """Serve `target` until SIGINT or SIGTERM; then exit with code 0.
@@ -49,8 +52,8 @@ def _serve(target: str | None, settings: Settings, *, reload: bool) -> None:
 
     catalog = create_catalog(load_registry(target), settings)
     readiness = look_at(catalog.served, settings)
-    if catalog.served and len(readiness.problems) == len(catalog.served):
-        raise ConfigurationError(next(iter(readiness.problems.values())))
+    if readiness.default_problem is not None:
+        raise ConfigurationError(readiness.default_problem)
     if readiness.asks_local_model:
         model.start()
     model.wait()
@@ -97,6 +100,10 @@ def _bind(settings: Settings) -> socket.socket:
     listening = socket.socket(family)
     if sys.platform != "win32":
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        # Its connections inherit it. Without it the kernel takes megabytes on behalf of a client
+        # that does not read, and its upstream is slowed only then.
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT)
     try:
         listening.bind((host, settings.port))
         # From here on nobody else gets the port; who connects early waits.
