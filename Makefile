@@ -83,7 +83,9 @@ $(READY): pyproject.toml uv.lock
 	  fi; \
 	fi; \
 	echo "Setting up $(VENV) (Launchpad, llama.cpp and the model's weights) …" >&2; \
-	"$$uv" sync --frozen --python "$$python" || { \
+	set -- --python "$$python"; \
+	if [ -z "$(PYTHON)" ] && "$(VENV)/bin/python" -c '' 2>/dev/null; then set --; fi; \
+	"$$uv" sync --frozen "$$@" || { \
 	  echo "The environment could not be set up; what uv says stands above." >&2; \
 	  echo "Check the network, or start afresh: make clean" >&2; exit 1; }; \
 	touch "$@"
