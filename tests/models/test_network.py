@@ -11,7 +11,7 @@ import pytest
 from tests.models.upstream import DONE, STOP, Call, text, upstream
 
 from launchpad.models import aclose_clients
-from launchpad.models.openai_compatible.network import is_loopback, proxy_for, tls_context
+from launchpad.models.http.route import is_loopback, proxy_for, tls_context
 
 TLS = Path(__file__).parent / "tls"
 """A certificate of its own authority for localhost and upstream.test, made for these tests."""

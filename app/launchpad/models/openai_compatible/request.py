@@ -6,26 +6,27 @@ import asyncio
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, cast
 
-import aiohttp
 import msgspec
 from pydantic import BaseModel
 
 from launchpad.errors import UpstreamError, UpstreamTimeoutError
+from launchpad.models.http.connection import BrokenConnectionError
+from launchpad.models.http.pool import ConnectTimeoutError, Response, pool
 from launchpad.models.openai_compatible.completion import as_stream
 from launchpad.models.openai_compatible.json_values import as_object
-from launchpad.models.openai_compatible.network import proxy_for, session, tls_context, was_reused
 from launchpad.models.openai_compatible.stream import AsSdkError, ChatStream, Reading
-from launchpad.models.openai_compatible.watchdog import Patience, Watchdog, timeout_message
+from launchpad.models.openai_compatible.watchdog import Patience, Watchdog
 
 _ERROR_BODY_BYTES = 64 * 1024
 _ERROR_BODY_SECONDS = 5.0
 _HEADERS = {
-    "Accept": "text/event-stream",
+    "accept": "text/event-stream",
     # Compressing a token stream delays it; nothing is gained on lines this short.
-    "Accept-Encoding": "identity",
-    "Content-Type": "application/json",
+    "accept-encoding": "identity",
+    "content-type": "application/json",
 }
 
 
@@ -60,62 +61,66 @@ async def open_stream(
     Raises `StatusError` for an error status, `ConnectionRefusedError`, `UpstreamTimeoutError`, and
     `UpstreamError` for any other failure. Cancelling it closes the connection.
     """
+    head = _head(tuple(endpoint.headers.items()), tuple(headers.items()))
+    body = _encode(payload)
     watchdog = Watchdog(patience)
-    body = msgspec.json.encode(payload, enc_hook=_as_json)
     try:
-        async with asyncio.timeout_at(watchdog.first_deadline):
-            response = await _send(endpoint.url, body, {**headers, **_HEADERS}, patience)
-    except TimeoutError as error:
-        if isinstance(error, aiohttp.ServerTimeoutError):
-            message = f"The model provider did not accept a connection in {patience.connect:g} s."
-        else:
-            message = timeout_message(patience.first_token, first=True)
-        raise UpstreamTimeoutError(message) from error
-    except aiohttp.ClientConnectorError as error:
-        if isinstance(error.os_error, ConnectionRefusedError):
-            raise error.os_error from error
-        raise UpstreamError("The model provider could not be reached.") from error
-    except (aiohttp.ClientError, OSError) as error:
-        raise UpstreamError("The connection to the model provider broke.") from error
-    try:
-        await _check_status(response)
-        stream = ChatStream(response, reading, watchdog, as_sdk_error)
-        if response.content_type == "application/json":
-            await _feed_whole(stream, response)
+        response = await _send(endpoint.url, head, body, patience, watchdog)
+        try:
+            await _check_status(response)
+            stream = ChatStream(response, reading, watchdog, as_sdk_error)
+            if response.header(b"content-type").startswith("application/json"):
+                await _feed_whole(stream, response)
+        except BaseException:
+            response.close()
+            raise
     except BaseException:
         watchdog.stop()
-        response.close()
         raise
+    watchdog.idle()
     return stream
 
 
 async def _send(
-    url: str, body: bytes, headers: Mapping[str, str], patience: Patience
-) -> aiohttp.ClientResponse:
-    """POST; once more when a kept-alive connection turned out to be closed by the other side."""
-    timeout = aiohttp.ClientTimeout(total=None, sock_connect=patience.connect)
-    proxy = proxy_for(url)
-    tls = tls_context() if url.startswith("https:") else True
-    while True:
-        trace: dict[str, bool] = {}
-        try:
-            return await session().post(
-                url,
-                data=body,
-                headers=headers,
-                timeout=timeout,
-                proxy=proxy,
-                ssl=tls,
-                trace_request_ctx=trace,
-            )
-        except (aiohttp.ServerDisconnectedError, ConnectionResetError):
-            if not was_reused(trace):
-                raise
+    url: str, head: bytes, body: bytes, patience: Patience, watchdog: Watchdog
+) -> Response:
+    connect = min(patience.connect, patience.first_token)
+    try:
+        return await pool().post(
+            url, head, body, connect_timeout=connect, watch=watchdog.on_timeout
+        )
+    except ConnectTimeoutError as error:
+        raise UpstreamTimeoutError(
+            f"The model provider did not accept a connection in {connect:g} s."
+        ) from error
+    except ConnectionRefusedError:
+        raise
+    except (OSError, ValueError) as error:
+        if watchdog.fired is not None:
+            raise UpstreamTimeoutError(watchdog.fired) from error
+        if isinstance(error, BrokenConnectionError):
+            raise UpstreamError("The connection to the model provider broke.") from error
+        raise UpstreamError("The model provider could not be reached.") from error
 
 
-async def _feed_whole(stream: ChatStream, response: aiohttp.ClientResponse) -> None:
+@lru_cache(maxsize=256)
+def _head(*given: tuple[tuple[str, str], ...]) -> bytes:
+    """Header lines; the later of two with one name wins. Raises `ValueError` for a line break."""
+    merged = {name.lower(): value for lines in given for name, value in lines} | _HEADERS
+    text = "".join(f"{name}: {value}\r\n" for name, value in merged.items())
+    if text.count("\n") != len(merged) or text.count("\r") != len(merged) or "\0" in text:
+        raise ValueError("a header of the request to the model provider has a line break")
+    return text.encode("utf-8")
+
+
+async def _feed_whole(stream: ChatStream, response: Response) -> None:
     """Some servers answer whole although asked to stream."""
-    data = await response.read()
+    data = bytearray()
+    try:
+        while piece := await response.read():
+            data += piece
+    except OSError as error:
+        raise UpstreamError("The connection to the model provider broke.") from error
     try:
         body = as_object(json.loads(data))
     except ValueError:
@@ -129,24 +134,21 @@ async def _feed_whole(stream: ChatStream, response: aiohttp.ClientResponse) -> N
     stream.feed(as_stream(body))
 
 
-async def _check_status(response: aiohttp.ClientResponse) -> None:
-    if response.status >= 400:
+async def _check_status(response: Response) -> None:
+    if not 200 <= response.status < 300:
         raise StatusError(response.status, await _error_body(response), response.headers)
 
 
-async def _error_body(response: aiohttp.ClientResponse) -> object:
+async def _error_body(response: Response) -> object:
     """An error's body, as far as it comes soon and is not too large."""
     data = bytearray()
     try:
         async with asyncio.timeout(_ERROR_BODY_SECONDS):
-            while len(data) < _ERROR_BODY_BYTES:
-                piece = await response.content.readany()
-                if not piece:
-                    break
+            while len(data) < _ERROR_BODY_BYTES and (piece := await response.read()):
                 data += piece
-    except (TimeoutError, aiohttp.ClientError, OSError):
+    except (TimeoutError, OSError):
         pass
-    response.close()
+    response.finish()
     try:
         return json.loads(data)
     except ValueError:
@@ -159,3 +161,14 @@ def _as_json(value: object) -> object:
     if isinstance(value, Iterable):
         return list(cast("Iterable[object]", value))
     raise NotImplementedError(f"{type(value).__name__} is not JSON")
+
+
+_encoder = msgspec.json.Encoder(enc_hook=_as_json)
+
+
+def _encode(payload: Mapping[str, Any]) -> bytes:
+    try:
+        return _encoder.encode(payload)
+    except UnicodeEncodeError:
+        # Half a surrogate pair, which only escapes can say.
+        return json.dumps(payload, default=_as_json).encode()

@@ -7,17 +7,15 @@ text as one chunk, so its cost does not grow with the number of tokens.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Self, cast
+from typing import Self
 
-import aiohttp
 from openai.types.chat import ChatCompletionChunk
 
 from launchpad.errors import UpstreamError, UpstreamTimeoutError
-from launchpad.models.loops import loop_scope
+from launchpad.models.http.pool import Response
 from launchpad.models.openai_compatible.chunks import (
     Chunk,
     ChunkDecoder,
@@ -29,9 +27,6 @@ from launchpad.models.openai_compatible.json_values import as_object, objects_in
 from launchpad.models.openai_compatible.sse import EventSplitter, EventTooLargeError
 from launchpad.models.openai_compatible.watchdog import Watchdog
 from launchpad.models.upstream_errors import in_stream_error
-
-_LINGER = 2.0
-"""After `[DONE]`, how long the rest of the HTTP body may take before the connection is given up."""
 
 _OF_ONE_CHUNK = frozenset({"choices", "usage", "moderation", "error"})
 
@@ -63,7 +58,7 @@ class ChatStream:
 
     def __init__(
         self,
-        response: aiohttp.ClientResponse,
+        response: Response,
         reading: Reading,
         watchdog: Watchdog,
         as_sdk_error: AsSdkError,
@@ -82,7 +77,6 @@ class ChatStream:
         self._ended = False
         self._closed = False
         self._error: UpstreamError | None = None
-        watchdog.on_timeout(response.close)
 
     # For LiveStream
 
@@ -142,8 +136,8 @@ class ChatStream:
             return
         self._closed = True
         self._watchdog.stop()
-        if self._ended and self._error is None and not self._response.closed:
-            _let_end(self._response)
+        if self._ended and self._error is None:
+            self._response.finish()
         else:
             self._ended = True
             self._response.close()
@@ -154,8 +148,8 @@ class ChatStream:
         """Read the socket once and decode what it gave."""
         self._watchdog.waiting()
         try:
-            data = await self._response.content.readany()
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+            data = await self._response.read()
+        except OSError as error:
             self._end(error)
             return
         finally:
@@ -248,39 +242,3 @@ def _carries(chunk: Chunk) -> bool:
     return bool(choice.get("finish_reason")) or any(
         value for name, value in delta.items() if name != "role"
     )
-
-
-def _lingering() -> set[aiohttp.ClientResponse]:
-    """Answers of this loop that are complete but for the end of their HTTP body."""
-    scope = loop_scope()
-    found = scope.kept.get("lingering")
-    if found is None:
-        found = scope.kept["lingering"] = set[aiohttp.ClientResponse]()
-
-        async def close_all() -> None:
-            while found:
-                found.pop().close()
-
-        scope.at_close(close_all)
-    return cast("set[aiohttp.ClientResponse]", found)
-
-
-def _let_end(response: aiohttp.ClientResponse) -> None:
-    """Let the body's last bytes arrive, which returns the connection to the pool by itself."""
-    if response.content.is_eof():
-        response.release()
-        return
-    lingering = _lingering()
-    lingering.add(response)
-
-    def give_up() -> None:
-        lingering.discard(response)
-        if not response.closed:
-            response.close()
-
-    def ended() -> None:
-        timer.cancel()
-        lingering.discard(response)
-
-    timer = asyncio.get_running_loop().call_later(_LINGER, give_up)
-    response.content.on_eof(ended)

@@ -20,37 +20,30 @@ class Watchdog:
     """Fires when an upstream is silent for too long while someone waits for it.
 
     Only time spent waiting counts: a slow client, which stops the reading, is not the upstream's
-    fault. Only tokens count as progress, not comments. One timer a stream, moved when it comes
-    early: a token costs it two clock readings.
+    fault. Only tokens count as progress, not comments. A stream has one timer, which looks at the
+    clock when it comes and is set anew where it came too early; a token costs two clock readings.
     """
 
     def __init__(self, patience: Patience) -> None:
         self._patience = patience
         self._loop = asyncio.get_running_loop()
-        self._waiting_since: float | None = None
+        self._waiting_since: float | None = self._loop.time()
         self._silent = 0.0
         self._seen_token = False
         self._act: Callable[[], None] | None = None
-        self.started = self._loop.time()
         self.fired: str | None = None
         """What to tell the client, once it has fired."""
-        self._timer: asyncio.TimerHandle | None = None
-
-    @property
-    def first_deadline(self) -> float:
-        """The loop time by which the first token is due."""
-        return self.started + self._patience.first_token
+        shortest = min(patience.first_token, patience.stall)
+        self._timer: asyncio.TimerHandle | None = self._loop.call_later(shortest, self._check)
 
     def on_timeout(self, act: Callable[[], None]) -> None:
-        """Start watching; `act` ends the wait."""
+        """`act` ends the wait from now on; it is called at once where it is too late already."""
         self._act = act
-        self._silent = self._loop.time() - self.started
-        self._timer = self._loop.call_later(
-            max(0.0, self._patience.first_token - self._silent), self._check
-        )
+        if self.fired is not None:
+            act()
 
     def waiting(self) -> None:
-        """Someone waits for the upstream from now on."""
+        """Someone waits for the upstream from now on. So it is at first."""
         self._waiting_since = self._loop.time()
 
     def idle(self) -> None:
@@ -62,11 +55,7 @@ class Watchdog:
     def progress(self) -> None:
         """Tokens came."""
         self._silent = 0.0
-        if not self._seen_token:
-            self._seen_token = True
-            if self._timer is not None:
-                self._timer.cancel()
-                self._timer = self._loop.call_later(self._patience.stall, self._check)
+        self._seen_token = True
 
     def stop(self) -> None:
         """Watch no more."""
@@ -76,8 +65,6 @@ class Watchdog:
         self._act = None
 
     def _check(self) -> None:
-        if self._act is None:
-            return
         limit = self._patience.stall if self._seen_token else self._patience.first_token
         silent = self._silent
         if self._waiting_since is not None:
@@ -85,8 +72,10 @@ class Watchdog:
         if silent < limit:
             self._timer = self._loop.call_later(max(limit - silent, 0.001), self._check)
             return
+        self._timer = None
         self.fired = timeout_message(limit, first=not self._seen_token)
-        self._act()
+        if self._act is not None:
+            self._act()
 
 
 def timeout_message(limit: float, *, first: bool) -> str:
