@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Receive, Scope
 
 from launchpad.api.endpoint import Endpoint
 from launchpad.observe.metrics import CONTENT_TYPE, metrics
+from launchpad.runs.in_process import Runs
 from launchpad.workflows.catalog import Catalog, ServedWorkflow
 
 _STARTED = int(time.time())
@@ -41,8 +42,13 @@ class ModelCard(Endpoint):
 class Health(Endpoint):
     """Alive, and nothing more: it asks no model."""
 
+    def __init__(self, runs: Runs) -> None:
+        self._runs = runs
+
     async def respond(self, scope: Scope, receive: Receive) -> ASGIApp:
-        """`{"status": "ok"}`."""
+        """`{"status": "ok"}`; 503 once the server shuts down, so that nobody sends it more."""
+        if self._runs.closing:
+            return JSONResponse({"status": "shutting down"}, 503, {"connection": "close"})
         return JSONResponse({"status": "ok"})
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -19,7 +20,7 @@ from launchpad.errors import LaunchpadError
 from launchpad.models import aclose_clients
 from launchpad.observe import tracing
 from launchpad.observe.blocking import BlockingWatchdog
-from launchpad.runs.in_process import Runs
+from launchpad.runs.in_process import RUNS_STATE, Runs
 from launchpad.settings import Settings, get_settings
 from launchpad.workflows.catalog import Registry
 
@@ -58,15 +59,18 @@ def create_app(registry: Registry | None = None, settings: Settings | None = Non
 
 
 @asynccontextmanager
-async def _lifespan(app: FastAPI) -> AsyncGenerator[None]:
+async def _lifespan(app: FastAPI) -> AsyncGenerator[dict[str, Any]]:
     tracing.prepare()
     settings: Settings = app.state.settings
+    runs: Runs = app.state.runs
+    runs.open()
     watchdog = BlockingWatchdog(asyncio.get_running_loop(), settings.block_warning)
     watchdog.start()
     try:
-        yield
+        # The server's own protocol ends the runs before the server waits for its connections.
+        yield {RUNS_STATE: runs}
     finally:
-        await app.state.runs.shut_down(0)
+        await runs.shut_down(0)
         await aclose_clients()
         watchdog.stop()
         await asyncio.to_thread(tracing.shutdown, TRACE_FLUSH)

@@ -43,7 +43,7 @@ def endpoints(catalog: Catalog, runs: Runs, settings: Settings) -> dict[str, End
         "/v1/models": ModelList(catalog),
         "/chat/stream": ChatStream(catalog, runs, settings),
         "/chat/stream-meta": ChatStreamMeta(catalog, runs, settings),
-        "/health": Health(),
+        "/health": Health(runs),
         "/metrics": Metrics(),
     }
     served = {one.id for one in catalog.served}

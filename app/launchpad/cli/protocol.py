@@ -12,10 +12,10 @@ import struct
 from asyncio import TimerHandle
 from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from launchpad.runs.in_process import RUNS_STATE, Runs
-from launchpad.sse.response import CONNECTION_EXTENSION
+from launchpad.sse.response import CONNECTION_EXTENSION, Connection
 
 __all__ = ["LaunchpadProtocol"]
 
@@ -42,9 +42,8 @@ class LaunchpadProtocol(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._runs = cast("Runs | None", self.app_state.get(RUNS_STATE))
-        self._extensions: dict[str, Any] = {
-            CONNECTION_EXTENSION: {"unsent": self.unsent, "abort": self.abort}
-        }
+        connection = Connection(unsent=self.unsent, abort=self.abort)
+        self._extensions: dict[str, Any] = {CONNECTION_EXTENSION: connection}
         self._unread_timer: TimerHandle | None = None
 
     def unsent(self) -> int:
@@ -78,7 +77,7 @@ class LaunchpadProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Called by the event loop."""
         super().data_received(data)
-        cycle = self.cycle
+        cycle = cast("RequestResponseCycle | None", self.cycle)
         if cycle is None or cycle.more_body:
             self._expect_more()
 

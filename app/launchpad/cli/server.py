@@ -10,14 +10,14 @@ import socket
 import sys
 import threading
 from collections.abc import Callable
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import uvicorn
-from uvicorn.supervisors import Multiprocess
 
 from launchpad.cli.environment import TARGET_VARIABLE
+from launchpad.cli.graceful import GracefulServer
 from launchpad.cli.reload import Reload, folders
+from launchpad.cli.workers import Workers
 from launchpad.observe.logs import configure_logging
 from launchpad.settings import Settings, get_settings
 
@@ -63,46 +63,26 @@ def run_server(
         host=settings.host,
         port=settings.port,
         loop="auto" if sys.platform == "win32" else "uvloop",
-        http="httptools",
+        http="launchpad.cli.protocol:LaunchpadProtocol",
         ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
         timeout_keep_alive=KEEP_ALIVE,
-        # Open streams end with the reload: who changed a file waits for the new one.
-        timeout_graceful_shutdown=1 if reload else max(1, round(settings.shutdown_grace)),
         workers=settings.workers,
         reload=reload,
         reload_dirs=folders(os.environ.get(TARGET_VARIABLE)) if reload else None,
     )
     if reload:
         ready()
-        Reload(config, target=uvicorn.Server(config).run, sockets=[listening]).run()
+        # Open streams end with the reload: who changed a file waits for the new one.
+        server = GracefulServer(config, grace=0.0)
+        Reload(config, target=server.run, sockets=[listening]).run()
     elif settings.workers > 1:
         ready()
-        Multiprocess(config, sockets=[listening]).run()
+        Workers(config, [listening]).run()
     else:
-        _Server(config, ready).run(sockets=[listening])
-
-
-class _Server(uvicorn.Server):
-    """Says when it is ready, and ends with code 0 on a signal (uvicorn raises it once more)."""
-
-    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._ready = ready
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        if self.started:
-            self._ready()
-
-    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """The first signal ends the server, a second one hurries."""
-        if self.should_exit:
-            self.force_exit = True
-        super().handle_exit(sig, frame)
-        self._captured_signals.clear()
+        GracefulServer(config, ready=ready).run(sockets=[listening])
 
 
 def _leave_with(wait: Callable[[], None]) -> None:

@@ -4,23 +4,38 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 import weakref
 
 from launchpad.errors import LaunchpadError, RunCancelledError, RunTimeoutError
+from launchpad.observe.metrics import metrics
 from launchpad.runs.admission import Admission, Limits
 from launchpad.settings import Settings, use_settings
 from launchpad.stream.failure import failed
 from launchpad.stream.mailbox import Mailbox
 from launchpad.stream.run_stream import EventStream, Producer
 
-__all__ = ["Runs"]
+__all__ = ["RUNS_STATE", "Runs"]
+
+RUNS_STATE = "launchpad.runs"
+"""Where the application's lifespan leaves its `Runs` for the server, in the ASGI state."""
+
+logger = logging.getLogger("launchpad.runs")
 
 
 class Runs:
     """Starts runs within the limits, knows those that go on, and ends them when it must."""
 
     def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._timeout = settings.request_timeout
+        self._active: weakref.WeakSet[EventStream] = weakref.WeakSet()
+        self.open()
+
+    def open(self) -> None:
+        """Take runs, also after a shutdown: an app may be started again, on another loop."""
+        settings = self._settings
         self._admission = Admission(
             Limits(
                 runs=settings.max_concurrent_runs,
@@ -29,15 +44,28 @@ class Runs:
                 queue_timeout=settings.queue_timeout,
             )
         )
-        self._settings = settings
-        self._timeout = settings.request_timeout
-        self._active: weakref.WeakSet[EventStream] = weakref.WeakSet()
         self._closing = False
+        self._shutdown: asyncio.Task[int] | None = None
 
     @property
     def active(self) -> int:
         """Runs that have a place now."""
         return self._admission.running
+
+    @property
+    def queued(self) -> int:
+        """Runs that wait for a place."""
+        return self._admission.queued
+
+    @property
+    def closing(self) -> bool:
+        """No run is taken any more: the server is shutting down."""
+        return self._closing
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that these runs keep to."""
+        return self._settings
 
     def start(self, produce: Producer, *, run_id: str, key: str | None = None) -> EventStream:
         """The stream of a run that begins, once it is read, when there is a place for it.
@@ -46,13 +74,14 @@ class Runs:
         `RunFailed`, like every failure. `key` names the API key whose places it takes.
         """
 
+        admission = self._admission
+
         async def admitted(mailbox: Mailbox) -> None:
             use_settings(self._settings)
             try:
-                if self._closing:
-                    raise _shutting_down()
-                await self._admission.enter(key)
+                await admission.enter(key)
             except LaunchpadError as error:
+                metrics.run_rejected(error.code or "rejected")
                 await mailbox.put(failed(error))
                 return
             began = time.monotonic()
@@ -66,25 +95,35 @@ class Runs:
                 )
                 mailbox.close(failed(late))
             finally:
-                self._admission.leave(key)
+                admission.leave(key)
 
         stream = EventStream(admitted, name=run_id)
         self._active.add(stream)
         return stream
 
+    def begin_shutdown(self) -> None:
+        """Start `shut_down` with the settings' grace, unless it has begun already."""
+        if not self._closing and self._shutdown is None:
+            grace = self._settings.shutdown_grace
+            self._shutdown = asyncio.get_running_loop().create_task(self.shut_down(grace))
+
     async def shut_down(self, grace: float) -> int:
         """Take no more runs, wait up to `grace` seconds for those that go on, end the rest.
 
-        Each of the rest gets an error event. Returns how many had to be ended.
+        Those that wait for a place, and the rest, get an error that says so. Returns how many
+        had to be ended, once they have begun to clean up. May be called again with less grace.
         """
         self._closing = True
+        self._admission.close(_shutting_down())
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace):
                 await self._admission.wait_idle()
-        rest = [stream for stream in list(self._active) if not stream.finished]
-        for stream in rest:
+        count = self.active
+        for stream in list(self._active):
             stream.fail(failed(_shutting_down()))
-        return len(rest)
+        if count:
+            logger.warning("shutdown: %d runs were ended after %g s", count, grace)
+        return count
 
 
 def _shutting_down() -> RunCancelledError:

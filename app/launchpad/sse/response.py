@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypedDict
 
 from starlette.types import Message, Receive, Scope, Send
 
@@ -19,6 +19,21 @@ HEADERS: Mapping[str, str] = {
     "x-accel-buffering": "no",
 }
 """Sent with every stream; `connection: keep-alive` is added on HTTP/1.1."""
+
+
+CONNECTION_EXTENSION = "launchpad.connection"
+"""The ASGI extension by which our own server hands out the client's `Connection`."""
+
+
+LOOKS = 4
+"""Looks at a client within one `send_timeout`."""
+
+
+class Connection(TypedDict):
+    """The bytes that the client has not taken yet, and a way to reset the connection."""
+
+    unsent: Callable[[], int]
+    abort: Callable[[], None]
 
 
 class FrameSource(Protocol):
@@ -134,9 +149,10 @@ class SSEResponse:
 class _SendGuard:
     """Cuts off a client that does not read.
 
-    One timer for the whole response looks at how long the present write has been waiting. The
-    server's own extension `launchpad.abort` resets the connection; elsewhere the run ends, and
-    the server closes when it can.
+    One timer for the whole response looks at how long the present write has been waiting. Where
+    the server tells how much is unsent, a client that takes anything at all is only slow, and
+    goes on; the connection is reset in the end, so that nothing waits for it. Elsewhere the run
+    ends, and the server closes when it can.
     """
 
     def __init__(
@@ -149,24 +165,43 @@ class _SendGuard:
         self._response = response
         self._loop = loop
         self._writer = writer
-        self._abort = (scope.get("extensions") or {}).get("launchpad.abort")
-        self._timer = loop.call_later(response.send_timeout, self._look)
+        extensions: dict[str, Any] = scope.get("extensions") or {}
+        self._connection: Connection | None = extensions.get(CONNECTION_EXTENSION)
+        self._since: float | None = None
+        self._moved = 0.0
+        self._unsent = 0
+        self._timer = self._look_in(response.send_timeout / LOOKS)
         self.fired = False
 
+    def _look_in(self, seconds: float) -> asyncio.TimerHandle:
+        return self._loop.call_later(seconds, self._look)
+
     def _look(self) -> None:
-        since, limit = self._response.blocked_since, self._response.send_timeout
-        waited = self._loop.time() - since if since is not None else 0.0
+        limit, waited = self._response.send_timeout, self._waited()
         if waited < limit:
-            self._timer = self._loop.call_later(limit - waited, self._look)
+            self._timer = self._look_in(min(limit - waited, limit / LOOKS))
             return
         self.fired = True
         logger.warning(
             "%s cut off: the client took no bytes for %.1f s", self._response.label, waited
         )
-        if self._abort is not None:
-            self._abort()
+        if self._connection is not None:
+            self._connection["abort"]()
         if self._writer is not None:
             self._writer.cancel()
+
+    def _waited(self) -> float:
+        """Seconds since the client took anything, within the present write."""
+        since, now = self._response.blocked_since, self._loop.time()
+        if since is None:
+            return 0.0
+        unsent = self._connection["unsent"]() if self._connection is not None else 0
+        if since != self._since:
+            self._since = self._moved = since
+        elif unsent < self._unsent:
+            self._moved = now
+        self._unsent = unsent
+        return now - self._moved
 
     def absorb(self) -> None:
         """The cancellation was ours: let the writer's task go on."""

@@ -9,6 +9,7 @@ collection or by the loop's end, cancels the owner, and with it the upstream req
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Self
 
@@ -19,6 +20,11 @@ __all__ = ["EventStream", "Producer"]
 
 Producer = Callable[[Mailbox], Coroutine[Any, Any, None]]
 """Runs the workflow, leaving its events in the mailbox. Turns failures into `RunFailed` itself."""
+
+PATIENCE = 10.0
+"""Seconds that a cancelled run may take to clean up before it is cancelled again."""
+
+logger = logging.getLogger("launchpad.run")
 
 # asyncio holds tasks weakly, and an abandoned stream still has to clean up.
 _owners: set[asyncio.Task[None]] = set()
@@ -36,6 +42,7 @@ class EventStream:
         self._name = name
         self._mailbox = Mailbox(limit)
         self._owner: asyncio.Task[None] | None = None
+        self._ended = False
         self._ready: list[RunEvent] = []
 
     @property
@@ -85,15 +92,27 @@ class EventStream:
     def _end(self, last: RunEvent | None) -> None:
         self._produce = None
         self._mailbox.close(last)
-        if self._owner is not None and not self._owner.done():
+        if self._owner is not None and not self._ended:
+            # Once: a second cancellation would hit the nodes' clean-up.
+            self._ended = True
             self._owner.cancel()
 
     async def aclose(self) -> None:
-        """Cancel the run if it still goes on, and wait until every node has cleaned up."""
+        """Cancel the run if it still goes on, and wait until every node has cleaned up.
+
+        A node that goes on regardless, or that does not come to the end of its clean-up, is named
+        in the log and cancelled again every `PATIENCE` seconds.
+        """
         self.cancel()
-        if self._owner is not None and not self._owner.done():
-            # `wait` neither raises the owner's exception nor cancels it again.
-            await asyncio.wait({self._owner})
+        owner = self._owner
+        while owner is not None and not owner.done():
+            # `wait` neither raises the owner's exception nor cancels it.
+            await asyncio.wait({owner}, timeout=PATIENCE)
+            if not owner.done():
+                logger.warning(
+                    "run %s still goes on %g s after it was cancelled", self._name, PATIENCE
+                )
+                owner.cancel()
         # The task keeps its cancellation, whose traceback holds what the nodes had open.
         self._owner = None
 

@@ -1,0 +1,86 @@
+"""`--workers N`: several server processes on one socket, and the supervisor that minds them."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import signal
+import socket
+import sys
+import time
+from multiprocessing.connection import wait
+from multiprocessing.context import SpawnProcess
+from types import FrameType
+
+import uvicorn
+from uvicorn.config import STARTUP_FAILURE
+
+from launchpad.cli.graceful import GracefulServer
+
+__all__ = ["Workers"]
+
+logger = logging.getLogger("launchpad.server")
+
+TICK = 0.2
+SHORT_LIFE = 1.0
+"""A worker that died within this many seconds of its start is replaced that much later."""
+
+
+class Workers:
+    """Starts the workers, replaces one that dies, and passes signals on.
+
+    The first SIGTERM or SIGINT lets every worker drain, a second one hurries them. A worker whose
+    start fails ends all: it would fail again. uvicorn's own supervisor would run its own server
+    in the workers, and is deaf while it waits for them.
+    """
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+        self._config = config
+        self._sockets = sockets
+        self._workers: list[SpawnProcess] = []
+        self._signals = 0
+        self._passed_on = 0
+
+    def run(self) -> None:
+        """Supervise until a signal, and until the last worker has ended."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._note_signal)
+        self._workers = [self._start() for _ in range(self._config.workers)]
+        failed = False
+        while self._workers:
+            wait([worker.sentinel for worker in self._workers], timeout=TICK)
+            self._pass_signals_on()
+            for worker in [one for one in self._workers if not one.is_alive()]:
+                self._workers.remove(worker)
+                failed |= worker.exitcode == STARTUP_FAILURE
+                if failed and not self._signals:
+                    logger.error("a worker could not start; the others are ended")
+                    self._signals = 1
+                elif not self._signals:
+                    logger.warning("a worker died (code %s) and is replaced", worker.exitcode)
+                    time.sleep(SHORT_LIFE)
+                    self._workers.append(self._start())
+        if failed:
+            sys.exit(STARTUP_FAILURE)
+
+    def _start(self) -> SpawnProcess:
+        worker = multiprocessing.get_context("spawn").Process(
+            target=_work, args=(self._config, self._sockets), name="launchpad-worker"
+        )
+        worker.start()
+        return worker
+
+    def _note_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._signals += 1
+
+    def _pass_signals_on(self) -> None:
+        while self._passed_on < self._signals:
+            self._passed_on += 1
+            for worker in self._workers:
+                worker.terminate()
+
+
+def _work(config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+    """A worker's life. Ctrl-C in a terminal reaches it too; what to do is its supervisor's word."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    GracefulServer(config, follows=True).run(sockets)
