@@ -1,0 +1,230 @@
+"""Debounce, heartbeat and the ends of a stream, told by what leaves in one piece."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import Callable, Coroutine, Sequence
+
+import pytest
+
+from launchpad.errors import OutputError
+from launchpad.events import RunEvent, RunFailed, RunFinished, TextDelta
+from launchpad.sse.frame import HEARTBEAT, data_frame
+from launchpad.sse.refusal import Refusal
+from launchpad.stream.mailbox import Mailbox
+from launchpad.stream.run_stream import EventStream
+from launchpad.wire.base import Failure
+from launchpad.wire.frames import FrameStream
+
+
+class Words:
+    """A toy dialect: one frame an event."""
+
+    media_type = "text/event-stream"
+
+    def encode(self, events: Sequence[RunEvent]) -> bytes:
+        frames: list[bytes] = []
+        for event in events:
+            if isinstance(event, TextDelta):
+                if event.text == "unspeakable":
+                    raise OutputError(event.node, "cannot be told.")
+                frames.append(data_frame(event.text.encode()))
+            elif isinstance(event, RunFailed):
+                frames.append(data_frame(b"error: " + event.message.encode()))
+            elif isinstance(event, RunFinished):
+                frames.append(data_frame(b"end"))
+        return b"".join(frames)
+
+    def failure(self, event: RunFailed) -> Failure | None:
+        return Failure(event.status, {}, event.message.encode())
+
+
+class Script:
+    """A producer that says what the test tells it, when it tells it."""
+
+    def __init__(self) -> None:
+        self.mailbox: Mailbox | None = None
+        self.started = asyncio.Event()
+        self.over = asyncio.Event()
+        self.ended = asyncio.Event()
+
+    async def __call__(self, mailbox: Mailbox) -> None:
+        self.mailbox = mailbox
+        self.started.set()
+        try:
+            await self.over.wait()
+        finally:
+            self.ended.set()
+
+    def say(self, *events: RunEvent | str) -> None:
+        assert self.mailbox is not None
+        for event in events:
+            assert self.mailbox.offer(TextDelta("N", event) if isinstance(event, str) else event)
+
+    def end(self) -> None:
+        self.say(RunFinished())
+        self.over.set()
+
+
+def run(test: Callable[[Script], Coroutine[object, object, None]]) -> None:
+    async def main() -> None:
+        async with asyncio.timeout(20):
+            await test(Script())
+
+    asyncio.run(main())
+
+
+def frames_of(
+    script: Script, *, debounce: float = 0.0, heartbeat: float = 0.0, refusable: bool = False
+) -> FrameStream:
+    return FrameStream(
+        EventStream(script),
+        Words(),
+        debounce=debounce,
+        heartbeat=heartbeat,
+        refusable=refusable,
+    )
+
+
+async def first(script: Script, frames: FrameStream, *events: RunEvent | str) -> bytes:
+    """Start reading, then say the first words: nothing can have gathered before."""
+    reading = asyncio.ensure_future(anext(frames))
+    await script.started.wait()
+    script.say(*events)
+    return await reading
+
+
+def test_the_first_delta_leaves_at_once_and_those_that_follow_leave_together() -> None:
+    async def test(script: Script) -> None:
+        frames = frames_of(script, debounce=60)
+        assert await first(script, frames, "a") == b"data: a\n\n"
+        reading = asyncio.ensure_future(anext(frames))
+        for word in "bcd":
+            script.say(word)
+            await asyncio.sleep(0)
+        assert not reading.done()
+        # The run's end does not wait for the window.
+        script.end()
+        assert await reading == b"data: bcd\n\ndata: end\n\n"
+        with pytest.raises(StopAsyncIteration):
+            await anext(frames)
+
+    run(test)
+
+
+def test_without_debounce_each_delta_is_its_own_chunk() -> None:
+    async def test(script: Script) -> None:
+        frames = frames_of(script)
+        assert await first(script, frames, "a", "b") == b"data: a\n\ndata: b\n\n"
+        await frames.aclose()
+
+    run(test)
+
+
+def test_a_window_ends_when_it_ends() -> None:
+    async def test(script: Script) -> None:
+        frames = frames_of(script, debounce=0.01)
+        await first(script, frames, "a")
+        reading = asyncio.ensure_future(anext(frames))
+        script.say("b")
+        assert await reading == b"data: b\n\n"
+        await frames.aclose()
+
+    run(test)
+
+
+def test_a_full_mailbox_does_not_wait_for_the_window() -> None:
+    async def test(script: Script) -> None:
+        frames = frames_of(script, debounce=60)
+        await first(script, frames, "a")
+        reading = asyncio.ensure_future(anext(frames))
+        await asyncio.sleep(0)
+        assert script.mailbox is not None
+        count = 0
+        while script.mailbox.offer(TextDelta("N", "x")):
+            count += 1
+        assert await reading == b"data: " + b"x" * count + b"\n\n"
+        await frames.aclose()
+
+    run(test)
+
+
+def test_heartbeats_come_in_the_silences_and_only_there() -> None:
+    async def test(script: Script) -> None:
+        frames = frames_of(script, heartbeat=0.01)
+        assert [await anext(frames) for _ in range(3)] == [HEARTBEAT] * 3
+        script.end()
+        assert await anext(frames) == b"data: end\n\n"
+        with pytest.raises(StopAsyncIteration):
+            await anext(frames)
+
+    run(test)
+
+
+FAILURE = RunFailed("no", status=429)
+
+
+def test_a_failure_before_the_first_byte_is_refused_where_that_can_be() -> None:
+    async def test(script: Script) -> None:
+        with pytest.raises(Refusal) as caught:
+            await first(script, frames_of(script, refusable=True), FAILURE)
+        assert (caught.value.status, caught.value.body) == (429, b"no")
+
+    run(test)
+
+
+@pytest.mark.parametrize("words", [("a", FAILURE), (FAILURE,)])
+def test_a_failure_later_or_elsewhere_is_an_event(words: Sequence[RunEvent | str]) -> None:
+    async def test(script: Script) -> None:
+        frames = frames_of(script, refusable=len(words) > 1)
+        assert (await first(script, frames, *words)).endswith(b"data: error: no\n\n")
+        await frames.aclose()
+
+    run(test)
+
+
+def test_after_a_heartbeat_the_head_has_gone() -> None:
+    async def test(script: Script) -> None:
+        frames = frames_of(script, heartbeat=0.01, refusable=True)
+        assert await anext(frames) == HEARTBEAT
+        script.say(FAILURE)
+        answer = HEARTBEAT
+        while answer == HEARTBEAT:
+            answer = await anext(frames)
+        assert answer == b"data: error: no\n\n"
+        await frames.aclose()
+
+    run(test)
+
+
+def test_a_run_that_cannot_be_told_ends_with_an_error() -> None:
+    async def test(script: Script) -> None:
+        frames = frames_of(script)
+        assert b"cannot be told" in await first(script, frames, "unspeakable")
+        with pytest.raises(StopAsyncIteration):
+            await anext(frames)
+        await asyncio.wait_for(script.ended.wait(), 10)
+
+    run(test)
+
+
+@pytest.mark.parametrize("way", ["aclose", "cancel", "drop", "cancel the reader"])
+def test_letting_go_ends_the_run(way: str) -> None:
+    async def test(script: Script) -> None:
+        frames = frames_of(script, heartbeat=60)
+        await first(script, frames, "a")
+        if way == "aclose":
+            await frames.aclose()
+        elif way == "cancel":
+            frames.cancel()
+        elif way == "drop":
+            del frames
+            gc.collect()
+        else:
+            reading = asyncio.ensure_future(anext(frames))
+            await asyncio.sleep(0)
+            reading.cancel()
+        await asyncio.wait_for(script.ended.wait(), 10)
+
+    run(test)

@@ -1,0 +1,132 @@
+"""Which workflow answers to which model id, and what it can do with a request."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from enum import Enum
+from typing import Any
+
+import pytest
+from pydantic import BaseModel
+
+from launchpad.core.nodes.agent import AgentConfig, AgentNode
+from launchpad.core.nodes.agent_streaming_node import AgentStreamingNode
+from launchpad.core.nodes.base import Node
+from launchpad.core.nodes.model_streaming_node import ModelStreamingNode
+from launchpad.core.schema import NodeConfig, WorkflowSchema
+from launchpad.core.task import TaskContext
+from launchpad.core.workflow import Workflow
+from launchpad.errors import ConfigurationError, UnknownModelError
+from launchpad.wire.openai_chat.schema import OpenAIChatSchema
+from launchpad.workflows.capabilities import capabilities_of
+from launchpad.workflows.catalog import Catalog
+from launchpad.workflows.workflow_registry import WorkflowRegistry
+
+
+class Words(Node):
+    async def process(self, task_context: TaskContext) -> AsyncIterator[str]:
+        yield "words"
+
+
+class Mixed(Node):
+    async def process(self, task_context: TaskContext) -> AsyncIterator[dict[str, Any]]:
+        yield {"a": 1}
+
+
+class Answer(BaseModel):
+    text: str
+
+
+class Text(AgentStreamingNode):
+    def get_agent_config(self) -> AgentConfig:
+        return AgentConfig()
+
+
+class Structured(AgentStreamingNode):
+    def get_agent_config(self) -> AgentConfig:
+        return AgentConfig(output_type=Answer)
+
+
+class Silent(AgentNode):
+    def get_agent_config(self) -> AgentConfig:
+        return AgentConfig(output_type=Answer)
+
+
+class Chat(ModelStreamingNode):
+    def get_agent_config(self) -> AgentConfig:
+        return AgentConfig()
+
+
+def flow(*nodes: type[Node], schema: type[BaseModel] = OpenAIChatSchema) -> type[Workflow]:
+    chain = [
+        NodeConfig(node=node, connections=nodes[at + 1 : at + 2]) for at, node in enumerate(nodes)
+    ]
+    drawn = WorkflowSchema(event_schema=schema, start=nodes[0], nodes=chain)
+    return type("TicketTriageWorkflow", (Workflow,), {"workflow_schema": drawn})
+
+
+def test_ids_are_the_members_names_in_lower_case() -> None:
+    class Registry(Enum):
+        FIRST = flow(Words)
+        SECOND_ONE = flow(Words)
+
+    catalog = Catalog(Registry, default="second_one", aliases={"gpt-4o": "first", "*": "default"})
+    assert [served.id for served in catalog.served] == ["first", "second_one"]
+    assert catalog.find("default").id == "second_one"
+    assert catalog.find("gpt-4o").id == "first"
+    assert catalog.find("anything").id == "second_one"
+
+
+def test_classes_without_a_registry_are_named_after_themselves() -> None:
+    catalog = Catalog([flow(Words)], default="streaming")
+    assert [served.id for served in catalog.served] == ["ticket_triage"]
+    assert catalog.find("default").id == "ticket_triage", "one workflow needs no naming"
+
+
+def test_an_unknown_model_lists_the_known() -> None:
+    catalog = Catalog({"a": flow(Words), "b": flow(Words)}, default="a")
+    with pytest.raises(UnknownModelError, match="This server has: a, b, default"):
+        catalog.find("c")
+
+
+def test_an_event_schema_without_from_chat_is_left_out_with_the_reason() -> None:
+    catalog = Catalog({"a": flow(Words), "b": flow(Words, schema=Answer)})
+    assert [one.id for one in catalog.served] == ["a"]
+    (left_out,) = catalog.left_out
+    assert "Answer" in (left_out.obstacle or "")
+    assert "from_chat" in (left_out.obstacle or "")
+
+
+def test_wrong_registries_and_aliases_are_refused() -> None:
+    class Wrong(Enum):
+        NUMBER = 7
+
+    with pytest.raises(ConfigurationError, match="number is 7"):
+        Catalog(Wrong)
+    with pytest.raises(ConfigurationError, match="maps x to nowhere"):
+        Catalog([flow(Words)], aliases={"x": "nowhere"})
+
+
+@pytest.mark.parametrize(
+    ("nodes", "sampling", "form", "structured"),
+    [
+        ((Words,), False, False, False),
+        ((Mixed,), False, False, True),
+        ((Text,), True, False, False),
+        ((Structured,), True, False, True),
+        ((Text, Structured), True, False, True),
+        ((Silent,), False, False, True),
+        ((Chat,), True, True, False),
+    ],
+)
+def test_capabilities_are_read_off_the_nodes(
+    nodes: tuple[type[Node], ...], sampling: bool, form: bool, structured: bool
+) -> None:
+    can = capabilities_of(flow(*nodes))
+    assert (can.sampling, can.client_tools, can.structured) == (sampling, form, structured)
+
+
+def test_the_shipped_registry() -> None:
+    catalog = Catalog(WorkflowRegistry, default="streaming")
+    assert {"streaming", "chat", "routing", "concurrent"} <= {one.id for one in catalog.served}
+    assert not catalog.left_out
