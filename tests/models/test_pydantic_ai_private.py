@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 
-import openai
 from pydantic_ai import Agent
 from pydantic_ai.models import StreamedResponse
 from pydantic_ai.models.test import TestModel
@@ -26,24 +25,3 @@ def test_a_response_keeps_its_one_iterator_where_we_look_for_it() -> None:
 
 def test_the_abstract_method_is_the_one_we_define() -> None:
     assert "_get_event_iterator" in StreamedResponse.__abstractmethods__
-
-
-def test_the_sdk_sends_chat_completions_through_post() -> None:
-    class CaughtError(Exception):
-        pass
-
-    class Client(openai.AsyncOpenAI):
-        async def post(self, path: str, **rest: object) -> object:  # type: ignore[override]
-            assert path == "/chat/completions"
-            assert rest["stream"] is True
-            raise CaughtError
-
-    async def main() -> None:
-        async with Client(api_key="k") as client:
-            try:
-                await client.chat.completions.create(model="m", messages=[], stream=True)
-            except CaughtError:
-                return
-        raise AssertionError("post was not called")
-
-    asyncio.run(main())

@@ -101,7 +101,8 @@ def _close_late(task: asyncio.Task[socket.socket]) -> None:
 async def _open_socket(
     loop: asyncio.AbstractEventLoop, family: socket.AddressFamily, address: Any
 ) -> socket.socket:
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    # Named TCP, so that asyncio's own loop turns Nagle's algorithm off.
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         sock.setblocking(False)
         await loop.sock_connect(sock, address)
