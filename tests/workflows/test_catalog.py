@@ -68,7 +68,7 @@ def flow(*nodes: type[Node], schema: type[BaseModel] = OpenAIChatSchema) -> type
 def test_ids_are_the_members_names_in_lower_case() -> None:
     class Registry(Enum):
         FIRST = flow(Words)
-        SECOND_ONE = flow(Words)
+        SECOND_ONE = flow(Words, Mixed)
 
     catalog = Catalog(Registry, default="second_one", aliases={"gpt-4o": "first", "*": "default"})
     assert [served.id for served in catalog.served] == ["first", "second_one"]

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from launchpad.core.nodes.agent import AgentHolder, conversation
 from launchpad.core.task import TaskContext
 from launchpad.errors import NodeError, OutputError
-from launchpad.events import FinishReason, Usage
 from launchpad.models.scope import request_scope
-from launchpad.models.streaming import live_stream
+from launchpad.models.streaming import LiveStream, live_stream
 
 if TYPE_CHECKING:
     from pydantic_ai.result import StreamedRunResult
@@ -33,9 +32,6 @@ class AgentStreamingNode(AgentHolder):
     """
 
     _streams: ClassVar[bool] = True
-    _finish_reason: FinishReason | None = None
-    _usage: Usage | None = None
-    _called_model = False
     _refused = False
 
     async def process(self, task_context: TaskContext) -> AsyncIterator[Any]:
@@ -76,8 +72,11 @@ class AgentStreamingNode(AgentHolder):
 
         Text that the request's `response_format` makes JSON comes as fragments of JSON.
         """
-        async for event in self._deltas(result, structured=self._asked_for_json()):
-            yield event
+        live = self._live(result)
+        async for batch in live.batches(self.node_name, structured=self._asked_for_json()):
+            for event in batch:
+                yield event
+        self._note(live)
         self.save_output(await result.get_output())
 
     async def stream_structured_deltas(
@@ -89,8 +88,11 @@ class AgentStreamingNode(AgentHolder):
         that the token limit cut off raises nothing: the node finishes with `length`, its output is
         not saved, and a node that asks for it gets the `OutputError`.
         """
-        async for event in self._deltas(result, structured=True):
-            yield event
+        live = self._live(result)
+        async for batch in live.batches(self.node_name, structured=True):
+            for event in batch:
+                yield event
+        self._note(live)
         try:
             output = await result.get_output()
         except Exception as error:
@@ -115,9 +117,7 @@ class AgentStreamingNode(AgentHolder):
         scope = request_scope.get()
         return self.takes_client_form and scope is not None and scope.response_format is not None
 
-    async def _deltas(
-        self, result: StreamedRunResult[Any, Any], *, structured: bool
-    ) -> AsyncIterator[Any]:
+    def _live(self, result: StreamedRunResult[Any, Any]) -> LiveStream:
         self._called_model = True
         live = live_stream(result.run_id)
         if live is None:
@@ -126,23 +126,9 @@ class AgentStreamingNode(AgentHolder):
                 "this result is not an open stream of the node's own agent; pass on what "
                 "self.agent.run_stream(…) gave, within its `async with`.",
             )
-        async for event in live.events(self.node_name, structured=structured):
-            yield event
+        return live
+
+    def _note(self, live: LiveStream) -> None:
         self._refused = live.refused
         self._finish_reason = live.finish_reason
         self._usage = live.usage
-
-    @property
-    def finish_reason(self) -> FinishReason | None:
-        """Why the model stopped."""
-        return self._finish_reason
-
-    @property
-    def called_model(self) -> bool:
-        """Whether a stream of the agent was read."""
-        return self._called_model
-
-    @property
-    def usage(self) -> Usage | None:
-        """The tokens of the agent's run, where the upstream said."""
-        return self._usage

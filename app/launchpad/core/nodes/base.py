@@ -25,6 +25,10 @@ class Node(ABC):
     class OutputType(BaseModel):
         """What the node produces; derive from it to give the output fields."""
 
+    _finish_reason: FinishReason | None = None
+    _called_model: bool = False
+    _usage: Usage | None = None
+
     def __init__(self, task_context: TaskContext | None = None) -> None:
         self._task_context = task_context
 
@@ -69,22 +73,22 @@ class Node(ABC):
     async def cleanup(self) -> None:  # noqa: B027 - most nodes hold nothing
         """Free what the node holds. Runs once `process` has ended, however it ended."""
 
-    # What the engine asks a speaking node after its last word.
+    # What the engine asks a node after its last word.
 
     @property
     def finish_reason(self) -> FinishReason | None:
         """Why the model stopped, where the node knows."""
-        return None
+        return self._finish_reason
 
     @property
     def called_model(self) -> bool:
         """Whether the node asked a model, so that a missing `usage` means an unknown one."""
-        return False
+        return self._called_model
 
     @property
     def usage(self) -> Usage | None:
         """The tokens of the node's model, where the upstream said."""
-        return None
+        return self._usage
 
 
 @lru_cache(maxsize=1024)

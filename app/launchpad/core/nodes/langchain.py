@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
 from launchpad.core.nodes.base import Node
+from launchpad.core.nodes.open_generators import OpenGenerators
 from launchpad.core.task import TaskContext
 from launchpad.errors import MissingConfigurationError, NodeError
 from launchpad.events import FinishReason, Usage
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LangChainStreamingNode"]
 
+_END = object()
 _RUNNABLES = "langchain_runnables"
 _ROLES = {"user": "human", "assistant": "ai", "developer": "system"}
 
@@ -82,17 +84,19 @@ class LangChainStreamingNode(Node):
         from launchpad.core.nodes.langchain_words import Words
 
         self._words, self._calls = words, calls = Words(self.node_name), ModelCalls()
-        items = runnable.astream(self.get_input(task_context), {"callbacks": [calls]})
+        items = aiter(runnable.astream(self.get_input(task_context), {"callbacks": [calls]}))
+        # A chain closes its last step only, and its model's request is in the first.
+        begun = OpenGenerators()
         try:
-            async for item in items:
+            while True:
+                with begun:
+                    item = await anext(items, _END)
+                if item is _END:
+                    break
                 for event in words.said(item):
                     yield event
         finally:
-            # `async for` leaves it open when this generator ends early. A chain closes its last
-            # step only; the others close when nothing refers to them, in the loop's next turns.
-            close = getattr(items, "aclose", None)
-            if close is not None:
-                await close()
+            await begun.aclose()
 
     @property
     def finish_reason(self) -> FinishReason | None:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from launchpad.core.nodes.agent import conversation
 from launchpad.core.nodes.base import Node
 from launchpad.core.task import TaskContext
-from launchpad.events import FinishReason, Usage
 from launchpad.models.config import AgentConfig
 from launchpad.models.direct import open_answer
 from launchpad.models.scope import request_scope
@@ -28,9 +27,6 @@ class ModelStreamingNode(Node):
 
     takes_client_form: ClassVar[bool] = True
     """The client's `tools` and `response_format` reach the model."""
-    _finish_reason: FinishReason | None = None
-    _usage: Usage | None = None
-    _called_model = False
 
     @abstractmethod
     def get_agent_config(self) -> AgentConfig:
@@ -56,22 +52,8 @@ class ModelStreamingNode(Node):
         structured = form and scope is not None and scope.response_format is not None
         messages = self.get_messages(task_context)
         async with open_answer(self.get_agent_config(), messages, allow_client_form=form) as answer:
-            async for event in answer.events(self.node_name, structured=structured):
-                yield event
+            async for batch in answer.batches(self.node_name, structured=structured):
+                for event in batch:
+                    yield event
             self._finish_reason = answer.finish_reason
             self._usage = answer.usage
-
-    @property
-    def finish_reason(self) -> FinishReason | None:
-        """Why the model stopped."""
-        return self._finish_reason
-
-    @property
-    def called_model(self) -> bool:
-        """Whether the model was asked."""
-        return self._called_model
-
-    @property
-    def usage(self) -> Usage | None:
-        """The answer's tokens, where the upstream said."""
-        return self._usage
