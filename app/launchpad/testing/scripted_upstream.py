@@ -197,7 +197,8 @@ class ScriptedUpstream(ScriptBook):
     async def _open_door(self) -> None:
         if self._server is not None:
             return
-        listener = socket.socket()
+        # Named TCP, so that asyncio turns Nagle's algorithm off for what it accepts.
+        listener = socket.socket(proto=socket.IPPROTO_TCP)
         try:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if self._send_buffer is not None:

@@ -53,7 +53,8 @@ class Server:
     def __init__(self, app: ASGIApp, *, timeout: float, grace: float) -> None:
         self._timeout = timeout
         self._up = threading.Event()
-        self._socket = socket.socket()
+        # Named TCP, so that asyncio's own loop turns Nagle's algorithm off for what it accepts.
+        self._socket = socket.socket(proto=socket.IPPROTO_TCP)
         self._socket.bind(("127.0.0.1", 0))
         self.port: int = self._socket.getsockname()[1]
         config = uvicorn.Config(
