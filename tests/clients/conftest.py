@@ -29,7 +29,7 @@ def settings(**changes: Any) -> Settings:
     return Settings(_env_file=None, **{"model_aliases": ALIASES, "debounce": 0.0, **changes})
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def upstream() -> Iterator[ScriptedUpstream]:
     """The model behind every server of this folder but the local model's; obeys its user."""
     with ScriptedUpstream() as scripted:
@@ -57,13 +57,13 @@ def on_upstream(
         return serve(app)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(upstream: ScriptedUpstream) -> Iterator[Server]:
     with on_upstream(upstream) as running:
         yield running
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def locked_server(upstream: ScriptedUpstream) -> Iterator[Server]:
     """As `server`, but it wants the key `KEY`."""
     with on_upstream(upstream, api_keys=f"tests={KEY}") as running:
@@ -77,10 +77,21 @@ def client(server: Server) -> Iterator[OpenAI]:
         yield made
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def local_server() -> Iterator[Server]:
     """The shipped workflows on the real model."""
     if importlib.util.find_spec("xllamacpp") is None or find_weights() is None:
         absent("xllamacpp and the weights are not on this machine", ci_has_it=True)
     with serve(create_app(WorkflowRegistry, settings(model="local"))) as running:
         yield running
+
+
+def was_left(upstream: ScriptedUpstream, words: str) -> bool:
+    """Whether the client left in the middle of the answers to those who said `words`, to hang."""
+    upstream.wait_idle()
+    outcomes = {
+        request.outcome
+        for request in upstream.requests
+        if request.body["messages"][-1]["content"] == f"!hang 2\n{words}"
+    }
+    return outcomes == {"left"}

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from launchpad.testing import ScriptedUpstream
 from launchpad.testing.server import Server
 
+from .conftest import was_left
 from .javascript import run
 from .programs import Told
 
@@ -85,5 +87,7 @@ def test_an_error_in_mid_stream(told: Told) -> None:
     assert len(told["errorInMidStream"]["errors"]) == 1
 
 
-def test_reads_before_the_end_and_leaves(told: Told) -> None:
+def test_reads_before_the_end_and_leaves(told: Told, upstream: ScriptedUpstream) -> None:
+    """The model hangs after two tokens: what was read came while it was at work."""
     assert told["abort"].startswith("hello")
+    assert was_left(upstream, "hello my dear friend")

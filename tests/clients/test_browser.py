@@ -20,7 +20,7 @@ from starlette.routing import Route
 from launchpad.testing import ScriptedUpstream
 from launchpad.testing.server import Server
 
-from .conftest import on_upstream
+from .conftest import on_upstream, was_left
 from .programs import Told, absent
 
 PAGE = Path(__file__).with_name("browser.html")
@@ -119,7 +119,7 @@ def test_event_source_gets_tokens_while_the_model_is_at_work(
 ) -> None:
     assert told["early"][0]["token"].startswith("hello")
     # It closed its source then, and the run ended with it.
-    upstream.wait_idle()
+    assert was_left(upstream, "hello my friend")
 
 
 def test_the_browser_s_reconnecting_runs_nothing_again(

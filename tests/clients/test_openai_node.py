@@ -6,9 +6,11 @@ import json
 
 import pytest
 
+from launchpad.testing import ScriptedUpstream
 from launchpad.testing.server import Server
 from launchpad.workflows.workflow_registry import WorkflowRegistry
 
+from .conftest import was_left
 from .javascript import run
 from .programs import Told
 
@@ -73,9 +75,10 @@ def test_tool_deltas(told: Told) -> None:
     assert len({call["id"] for call in deltas["calls"]}) == 2
 
 
-def test_reads_before_the_end_and_leaves(told: Told) -> None:
+def test_reads_before_the_end_and_leaves(told: Told, upstream: ScriptedUpstream) -> None:
     """The model hangs after two tokens: what was read came while it was at work."""
     assert told["abort"].startswith("hello")
+    assert was_left(upstream, "hello my dear friend")
 
 
 def test_errors(told: Told) -> None:

@@ -92,3 +92,26 @@ def test_sampling_parameters_reach_the_model(client: OpenAI, upstream: ScriptedU
         "assistant",
         "user",
     ]
+
+
+def test_images_and_recordings_reach_the_model(client: OpenAI, upstream: ScriptedUpstream) -> None:
+    parts: list[Any] = [
+        {"type": "text", "text": "What is this?"},
+        {
+            "type": "image_url",
+            "image_url": {"url": "data:image/png;base64,iVBORw0KGgo=", "detail": "low"},
+        },
+        {"type": "input_audio", "input_audio": {"data": "UklGRg==", "format": "wav"}},
+    ]
+    messages: list[Any] = [{"role": "user", "content": parts}]
+    answer = client.chat.completions.create(model="chat", messages=messages)
+    assert answer.choices[0].message.content == "What is this?\n[image]\n[audio]"
+    asked = upstream.requests[-1].body["messages"][0]["content"]
+    assert asked == parts
+
+
+def test_what_is_ignored_is_named(client: OpenAI) -> None:
+    got = client.chat.completions.with_raw_response.create(
+        model="chat", messages=user("Hi"), logprobs=True, store=True
+    )
+    assert got.headers["x-launchpad-ignored"] == "logprobs, store"
