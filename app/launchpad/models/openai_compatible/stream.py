@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from openai.types.chat import ChatCompletionChunk
+from pydantic import ValidationError
 
 from launchpad.errors import UpstreamError, UpstreamTimeoutError
 from launchpad.models.http.pool import Response
@@ -211,14 +212,23 @@ class ChatStream:
         if not isinstance(first, str):
             del pending[0]
             self._last_whole = first
-            return ChatCompletionChunk.construct(**first)
+            return _as_sdk_chunk(first)
         texts: list[str] = []
         for item in pending:
             if not isinstance(item, str):
                 break
             texts.append(item)
         del pending[: len(texts)]
-        return ChatCompletionChunk.construct(**_with_text(self._last_whole, "".join(texts)))
+        return _as_sdk_chunk(_with_text(self._last_whole, "".join(texts)))
+
+
+
+def _as_sdk_chunk(chunk: Chunk) -> ChatCompletionChunk:
+    """The SDK's object. Its own way takes anything, but 20 times as long as pydantic's."""
+    try:
+        return ChatCompletionChunk.model_validate(chunk, strict=True)
+    except ValidationError:
+        return ChatCompletionChunk.construct(**chunk)
 
 
 def _with_text(whole: Chunk, text: str) -> Chunk:
