@@ -67,6 +67,8 @@ def chat_model(model: str | None = None, **options: Any) -> ChatOpenAI:
         "stream_usage": True,
         "timeout": _timeout(settings.connect_timeout, settings.first_token_timeout),
         "stream_chunk_timeout": None,
+        # A client had better hear of a full upstream at once, and when to come back.
+        "max_retries": 0,
         **_where(config),
         **options,
     }

@@ -176,8 +176,17 @@ def _from_sdk(error: BaseException) -> UpstreamError | None:
     response = getattr(error, "response", None)
     status = getattr(error, "status_code", None) or getattr(response, "status_code", None)
     if isinstance(status, int):
-        return http_error(status, getattr(error, "body", None))
+        wait = _seconds(getattr(response, "headers", None))
+        return http_error(status, getattr(error, "body", None), retry_after=wait)
     return UpstreamError("The model provider failed.")
+
+
+def _seconds(headers: Any) -> float | None:
+    """`Retry-After` of an SDK's response, where it is a number."""
+    try:
+        return float(headers["retry-after"])
+    except (KeyError, TypeError, ValueError):
+        return None
 
 
 def _error_object(body: object) -> dict[str, Any]:

@@ -5,7 +5,7 @@ out as the decoded object, so that nothing is lost. Three ways lead there, each 
 one before and with the same result:
 
 1. The bytes around the text are the same as in an earlier chunk: only the text is decoded, for a
-   whole block of events at once.
+   whole run of such events at once.
 2. The chunk has the plain shape: a typed decode.
 3. Anything else: a full decode.
 """
@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal, TypeAlias, cast
 import msgspec
 
 from launchpad.models.openai_compatible.json_values import as_object, objects_in
-from launchpad.models.openai_compatible.sse import events_of
+from launchpad.models.openai_compatible.sse import data_of
 from launchpad.models.openai_compatible.tool_calls import ToolCallIndices
 
 Chunk: TypeAlias = dict[str, Any]
@@ -109,18 +109,51 @@ class ChunkDecoder:
 
         Raises `GarbageError` or `UpstreamSaidError`; what came before it is in `into` by then.
         """
-        if self.done:
-            return
-        if self._before and block.startswith(self._before) and block.endswith(self._after):
-            literals = block[len(self._before) : -len(self._after)].split(self._between)
-            texts = _decode_texts(literals)
-            if texts is not None and self._all_plain(texts):
-                into.extend(texts)
-                return
-        for data in events_of(block):
-            if data == DONE:
-                self.done = True
-                return
+        events = block.split(b"\n\n")
+        events.pop()
+        start = 0
+        runs = True
+        while start < len(events) and not self.done:
+            before = self._before
+            if runs and before and events[start].startswith(before):
+                end = self._decode_run(events, start, into)
+                if end > start:
+                    start = end
+                    continue
+                # Looking for a run costs the rest of the block: not again for each of its events.
+                runs = False
+            self._decode_event(events[start], into)
+            start += 1
+            runs = runs or self._before is not before
+
+    def _decode_run(self, events: list[bytes], start: int, into: list[Item]) -> int:
+        """Decode events from `start` on that have the known pattern; return where they end."""
+        before, after = self._before, self._after
+        end = len(events)
+        while end > start and not (
+            events[end - 1].endswith(after) and events[end - 1].startswith(before)
+        ):
+            end -= 1
+        if end == start:
+            return end
+        run = events[start:end]
+        head, tail = len(before), -len(after)
+        literals = [event[head:tail] for event in run]
+        # All have the pattern if putting it around the texts again gives the same bytes.
+        whole = b"".join((before, self._between.join(literals), after))
+        texts = _decode_texts(literals) if whole == b"\n\n".join(run) else None
+        if texts is not None and self._all_plain(texts):
+            into.extend(texts)
+        else:
+            for event in run:
+                self._decode_event(event, into)
+        return end
+
+    def _decode_event(self, event: bytes, into: list[Item]) -> None:
+        data = data_of(event)
+        if data == DONE:
+            self.done = True
+        elif data is not None and not self.done:
             self._decode_one(data, into)
 
     def _all_plain(self, texts: Sequence[str]) -> bool:
@@ -157,7 +190,7 @@ class ChunkDecoder:
     def _learn(self, data: bytes, text: str) -> None:
         if self._tries == 0:
             return
-        if data.startswith(self._before[6:]) and data.endswith(self._after[:-2]) and self._before:
+        if self._before and data.startswith(self._before[6:]) and data.endswith(self._after):
             return
         # A stream whose chunks differ around the text (a random padding field) is not worth it.
         self._tries -= 1
@@ -167,8 +200,8 @@ class ChunkDecoder:
         if _text.decode(found[1]) != text:
             return
         self._before = b"data: " + data[: found.start(1)]
-        self._after = data[found.end(1) :] + b"\n\n"
-        self._between = self._after + self._before
+        self._after = data[found.end(1) :]
+        self._between = self._after + b"\n\n" + self._before
 
     def _decode_whole(self, data: bytes, into: list[Item]) -> None:
         chunk = _decode_object(data)

@@ -17,7 +17,7 @@ class EventTooLargeError(ValueError):
 class EventSplitter:
     """Cuts a byte stream, fed in any pieces, into blocks of whole events.
 
-    Line ends come out as LF. A block ends with a blank line; `events_of` takes it apart. Whole
+    Line ends come out as LF. A block ends with a blank line; `data_of` reads one. Whole
     blocks rather than single events, because a reader that knows its stream's pattern decodes a
     block at once.
     """
@@ -82,17 +82,16 @@ class EventSplitter:
         return data.removeprefix(BOM)
 
 
+def data_of(event: bytes) -> bytes | None:
+    """The data of one event of a block, given without its blank line; None where it has none."""
+    if event.startswith(b"data: ") and b"\n" not in event:
+        return event[6:]
+    return _data_of(event) if event else None
+
+
 def events_of(block: bytes) -> list[bytes]:
     """The `data` of each event in a block of whole events with LF line ends, in order."""
-    found: list[bytes] = []
-    for event in block.split(b"\n\n"):
-        if event.startswith(b"data: ") and b"\n" not in event:
-            found.append(event[6:])
-        elif event:
-            data = _data_of(event)
-            if data is not None:
-                found.append(data)
-    return found
+    return [data for event in block.split(b"\n\n") if (data := data_of(event)) is not None]
 
 
 def _data_of(event: bytes) -> bytes | None:
