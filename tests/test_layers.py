@@ -22,7 +22,6 @@ FLOORS = {
     "runs": 5,
     "workflows": 5,
     "utils": 6,
-    "playground": 6,
     "api": 7,
     "testing": 8,
     "cli": 9,
