@@ -19,7 +19,7 @@ from launchpad.events import (
     Usage,
 )
 from launchpad.sse.frame import MAX_LINE
-from launchpad.wire.tokens import TokenEncoder, TokenMetaEncoder
+from launchpad.wire.tokens import BareTokenEncoder, TokenEncoder, TokenMetaEncoder
 
 RUN = run_of(*node("A", TextDelta("A", "Hello"), TextDelta("A", " you")))
 
@@ -41,6 +41,20 @@ def test_the_stream_with_metadata_is_the_documented_one():
         b'data: {"event": "token", "token": " you"}\n\n'
         b'data: {"event": "done", "tokens": 2, "latency_ms": 812.0}\n\n'
     )
+
+
+def test_the_bare_stream_is_the_documented_one():
+    assert BareTokenEncoder().encode(RUN) == (
+        b'data: {"token": "Hello"}\n\ndata: {"token": " you"}\n\ndata: {"done": true}\n\n'
+    )
+    failure = BareTokenEncoder().encode([RunFailed("It broke.")])
+    assert failure == b'data: {"error": "It broke.", "done": true}\n\n'
+
+
+@pytest.mark.parametrize("ids", [True, False])
+def test_a_start_that_was_sent_ahead_is_not_sent_again(ids: bool):
+    ahead, usual = (TokenMetaEncoder("m", ids=ids, clock=lambda: 1.0) for _ in range(2))
+    assert ahead.greeting() + ahead.greeting() + ahead.encode(RUN) == usual.encode(RUN)
 
 
 def test_the_start_leaves_before_any_node_speaks():
