@@ -8,7 +8,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from .programs import Told, absent
+from .programs import Told, absent, prepare
 
 HERE = Path(__file__).parent / "node"
 INSTALLED = HERE / "node_modules" / ".package-lock.json"
@@ -31,16 +31,12 @@ def install() -> str:
         # Two suites at once (on two Pythons, say) install one after the other.
         fcntl.flock(guard, fcntl.LOCK_EX)
         if not INSTALLED.is_file() or INSTALLED.stat().st_mtime < lock.stat().st_mtime:
-            done = subprocess.run(
+            prepare(
                 [str(npm), "ci", "--no-audit", "--no-fund", "--ignore-scripts"],
+                "npm cannot install the JavaScript clients",
                 cwd=HERE,
-                capture_output=True,
-                text=True,
-                timeout=100,
-                check=False,
+                ci_has_it=True,
             )
-            if done.returncode:
-                absent(f"npm ci failed: {done.stderr.strip()[-300:]}", ci_has_it=True)
     return str(node)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
@@ -13,6 +15,16 @@ def absent(what: str, *, ci_has_it: bool = False) -> NoReturn:
     if ci_has_it and os.environ.get("CI") == "true":
         pytest.fail(f"{what}; .ci/run is to install it")
     pytest.skip(what)
+
+
+def prepare(command: list[str], what: str, *, cwd: Path | None = None, **absence: bool) -> None:
+    """Run what installs a client; where it fails, or takes minutes, the client is `absent`."""
+    try:
+        subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=240, check=True)
+    except subprocess.TimeoutExpired:
+        absent(f"{what}: it takes too long", **absence)
+    except subprocess.CalledProcessError as error:
+        absent(f"{what}: {error.stderr.strip()[-300:]}", **absence)
 
 
 class Told:

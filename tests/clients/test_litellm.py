@@ -13,7 +13,10 @@ import pytest
 
 from launchpad.testing.server import Server
 
-from .programs import Told, absent
+from .programs import Told, absent, prepare
+
+# The first run on a machine installs it.
+pytestmark = pytest.mark.timeout(300)
 
 SCRIPT = Path(__file__).parent / "litellm" / "scenarios.py"
 OWN_UV = Path(__file__).parents[2] / ".tools" / "bin" / "uv"
@@ -27,15 +30,11 @@ def told(server: Server, locked_server: Server) -> Told:
     # Its prices would be fetched from the network at import.
     environment = os.environ | {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}
     environment.pop("VIRTUAL_ENV", None)
-    place = ["--script", str(SCRIPT), "--python", sys.executable]
-    ready = subprocess.run(
-        [uv, "sync", *place], capture_output=True, text=True, timeout=110, check=False
-    )
-    if ready.returncode:
-        absent(f"LiteLLM's environment cannot be made: {ready.stderr.strip()[-300:]}")
+    python = ["--python", sys.executable]
+    prepare([uv, "sync", "--script", str(SCRIPT), *python], "LiteLLM's environment cannot be made")
     facts = json.dumps({"baseURL": server.base_url, "lockedURL": locked_server.base_url})
     done = subprocess.run(
-        [uv, "run", "--quiet", "--python", sys.executable, "--script", str(SCRIPT), facts],
+        [uv, "run", "--quiet", *python, "--script", str(SCRIPT), facts],
         capture_output=True,
         text=True,
         timeout=100,

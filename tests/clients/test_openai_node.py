@@ -14,6 +14,9 @@ from .conftest import was_left
 from .javascript import run
 from .programs import Told
 
+# The first run on a machine installs the JavaScript clients.
+pytestmark = pytest.mark.timeout(300)
+
 JOHN = {"name": "John Doe", "age": 30}
 
 
