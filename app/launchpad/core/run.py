@@ -32,6 +32,7 @@ from launchpad.events import (
     TextDelta,
     Usage,
 )
+from launchpad.models.forgotten import end_forgotten_task
 from launchpad.observe.tracing import run_tracer
 from launchpad.stream.failure import failed
 from launchpad.stream.mailbox import Mailbox
@@ -155,6 +156,7 @@ class Run:
             # until the garbage collector comes by.
             if watch is not None:
                 watch.end(error=error, output=self._context.nodes.get(name))
+            end_forgotten_task(error)
             raise
         if watch is not None:
             watch.end(output=self._context.nodes.get(name))

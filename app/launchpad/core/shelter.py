@@ -23,5 +23,8 @@ async def sheltered(work: Coroutine[Any, Any, None]) -> None:
                 task.cancel()
             cancelled = error
     if cancelled is not None:
-        raise cancelled
+        try:
+            raise cancelled
+        finally:
+            del cancelled  # else the frame would hold itself
     task.result()
