@@ -133,13 +133,14 @@ def test_usage_still_comes_last(server: Server) -> None:
     assert chunks[-1].choices[0].finish_reason == "stop"
 
 
-def test_without_json_to_come_it_is_refused(server: Server) -> None:
+@pytest.mark.parametrize("model", ["gpt-4o", "routing", "concurrent"])
+def test_without_json_to_come_it_is_refused(server: Server, model: str) -> None:
     with (
         OpenAI(base_url=server.base_url, api_key="any") as client,
         pytest.raises(openai.BadRequestError) as refused,
     ):
         client.chat.completions.create(
-            model="gpt-4o",
+            model=model,
             messages=MESSAGES,
             stream=True,
             stream_options=VALID_JSON,

@@ -7,6 +7,7 @@ import typing
 from launchpad.core.nodes.agent import AgentHolder
 from launchpad.core.nodes.agent_streaming_node import AgentStreamingNode
 from launchpad.core.nodes.base import Node
+from launchpad.core.nodes.concurrent import ConcurrentNode
 from launchpad.core.nodes.model_streaming_node import ModelStreamingNode
 from launchpad.core.nodes.router import BaseRouter
 from launchpad.core.workflow import Workflow
@@ -32,6 +33,9 @@ def _may_speak_json(node: type[Node]) -> bool:
     """Whether the node's output can be JSON. What cannot be told may be."""
     if issubclass(node, BaseRouter | ModelStreamingNode):
         # A plain chat model does where `response_format` asks for it, which is its own matter.
+        return False
+    if issubclass(node, ConcurrentNode) and node.process is ConcurrentNode.process:
+        # Only the nodes that it runs speak, and they are asked themselves.
         return False
     if issubclass(node, AgentHolder):
         return node.instance().get_agent_config().output_type is not str
