@@ -13,7 +13,6 @@ from types import TracebackType
 from typing import Self
 
 from openai.types.chat import ChatCompletionChunk
-from pydantic import ValidationError
 
 from launchpad.errors import UpstreamError, UpstreamTimeoutError
 from launchpad.models.http.pool import Response
@@ -24,12 +23,11 @@ from launchpad.models.openai_compatible.chunks import (
     Item,
     UpstreamSaidError,
 )
-from launchpad.models.openai_compatible.json_values import as_object, objects_in
+from launchpad.models.openai_compatible.json_values import as_object
+from launchpad.models.openai_compatible.sdk_chunks import SdkChunks
 from launchpad.models.openai_compatible.sse import EventSplitter, EventTooLargeError
 from launchpad.models.openai_compatible.watchdog import Watchdog
 from launchpad.models.upstream_errors import in_stream_error
-
-_OF_ONE_CHUNK = frozenset({"choices", "usage", "moderation", "error"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +72,7 @@ class ChatStream:
         self._as_sdk_error = as_sdk_error
         self._pending: list[Item] = []
         self._live: list[Item] = []
-        self._last_whole: Chunk = {}
+        self._chunks = SdkChunks()
         self._ended = False
         self._closed = False
         self._error: UpstreamError | None = None
@@ -114,7 +112,7 @@ class ChatStream:
                     raise self._as_sdk_error(self._error) from self._error
                 raise StopAsyncIteration
             await self._read()
-        return self._next_chunk()
+        return self._chunks.take(self._pending)
 
     async def __aenter__(self) -> Self:
         return self
@@ -203,44 +201,6 @@ class ChatStream:
         self._ended = True
         self._watchdog.stop()
         self._response.close()
-
-    # Chunks for pydantic-ai
-
-    def _next_chunk(self) -> ChatCompletionChunk:
-        pending = self._pending
-        first = pending[0]
-        if not isinstance(first, str):
-            del pending[0]
-            self._last_whole = first
-            return _as_sdk_chunk(first)
-        texts: list[str] = []
-        for item in pending:
-            if not isinstance(item, str):
-                break
-            texts.append(item)
-        del pending[: len(texts)]
-        return _as_sdk_chunk(_with_text(self._last_whole, "".join(texts)))
-
-
-
-def _as_sdk_chunk(chunk: Chunk) -> ChatCompletionChunk:
-    """The SDK's object. Its own way takes anything, but 20 times as long as pydantic's."""
-    try:
-        return ChatCompletionChunk.model_validate(chunk, strict=True)
-    except ValidationError:
-        return ChatCompletionChunk.construct(**chunk)
-
-
-def _with_text(whole: Chunk, text: str) -> Chunk:
-    """A chunk like `whole` whose delta is `text` alone."""
-    choices = objects_in(whole.get("choices"))
-    choice = choices[0] if choices else {}
-    like = {name: value for name, value in whole.items() if name not in _OF_ONE_CHUNK}
-    delta = {"content": text}
-    like["choices"] = [
-        {**choice, "index": 0, "delta": delta, "finish_reason": None, "logprobs": None}
-    ]
-    return like
 
 
 def _carries(chunk: Chunk) -> bool:
