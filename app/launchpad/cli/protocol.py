@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import socket
 import struct
+import sys
 from asyncio import TimerHandle
 from typing import Any, cast
 
@@ -47,8 +48,10 @@ class LaunchpadProtocol(HttpToolsProtocol):
         self._unread_timer: TimerHandle | None = None
 
     def unsent(self) -> int:
-        """Bytes that the kernel has not taken yet, because the client does not take them."""
-        return self.transport.get_write_buffer_size()
+        """Bytes that the client has not taken: those here, and those that the kernel still has."""
+        raw = self.transport.get_extra_info("socket")
+        here = self.transport.get_write_buffer_size()
+        return here + (_in_kernel(raw.fileno()) if raw is not None else 0)
 
     def abort(self) -> None:
         """Reset the connection; what was not sent yet is dropped, by the kernel too."""
@@ -107,16 +110,30 @@ class LaunchpadProtocol(HttpToolsProtocol):
 
     def _watch_unread(self) -> None:
         timeout = self._runs.settings.send_timeout if self._runs is not None else SEND_TIMEOUT
-        left = self.transport.get_write_buffer_size()
-        self._unread_timer = self.loop.call_later(timeout, self._look_unread, left, timeout)
+        self._unread_timer = self.loop.call_later(
+            timeout, self._look_unread, self.unsent(), timeout
+        )
 
     def _look_unread(self, left: int, timeout: float) -> None:
         self._unread_timer = None
-        now = self.transport.get_write_buffer_size()
-        if now >= left:
+        if self.unsent() >= left:
             logger.warning(
                 "a connection was reset: the client took no byte of its response for %g s", timeout
             )
             self.abort()
-        elif now:
+        elif self.transport.get_write_buffer_size():
             self._watch_unread()
+
+
+def _in_kernel(descriptor: int) -> int:
+    """Bytes that were written to a socket and that the other side has not acknowledged."""
+    if sys.platform != "linux" or descriptor < 0:
+        return 0
+    import fcntl
+    import termios
+
+    try:
+        answer = fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(4))
+    except OSError:
+        return 0
+    return int.from_bytes(answer, sys.byteorder)
