@@ -37,7 +37,7 @@ from tests.models.upstream import (
 from launchpad.events import Delta, ReasoningDelta, TextDelta
 from launchpad.models import aclose_clients, build_model
 from launchpad.models.live import ChatLive, Names
-from launchpad.models.openai_compatible.client import opened_streams
+from launchpad.models.openai_compatible.client import listen, stop_listening
 from launchpad.models.streaming import StreamingModel, live_stream
 from launchpad.settings import Settings
 
@@ -163,13 +163,14 @@ async def read(model: Model) -> ModelResponse:
 
 
 async def read_live(model: Model) -> tuple[list[Delta], ModelResponse]:
-    with opened_streams() as opened:
-        async with model.request_stream([], None, ModelRequestParameters()) as response:
-            assert opened.stream is not None
-            live = ChatLive(opened.stream, Names())
-            heard = [one async for one in live.events("N", structured=False)]
-            async for _ in response:
-                pass
+    opened = listen()
+    async with model.request_stream([], None, ModelRequestParameters()) as response:
+        stop_listening()
+        assert opened.stream is not None
+        live = ChatLive(opened.stream, Names())
+        heard = [one async for one in live.events("N", structured=False)]
+        async for _ in response:
+            pass
     return heard, plain(response.get())
 
 

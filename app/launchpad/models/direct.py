@@ -5,30 +5,25 @@ pydantic-ai's agent costs about 2 ms a run; `pydantic_ai.direct` about a tenth o
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, cast
 
-from launchpad.errors import ConfigurationError, UpstreamError
+from launchpad.errors import ConfigurationError
 from launchpad.models.agent import instructions_of
 from launchpad.models.config import AgentConfig
-from launchpad.models.loops import Memo, loop_scope
-from launchpad.models.override import model_override
-from launchpad.models.provider import build_model, model_settings_key, resolve
+from launchpad.models.provider import build_model
+from launchpad.models.scope import merged_parameters, merged_settings, request_scope
 from launchpad.observe.tracing import instrumentation
-from launchpad.settings import get_settings
 
 if TYPE_CHECKING:
     from pydantic_ai import ModelSettings
     from pydantic_ai.messages import ModelMessage
-    from pydantic_ai.models import Model, ModelRequestParameters
+    from pydantic_ai.models import ModelRequestParameters
 
     from launchpad.models.live import LiveStream
 
 __all__ = ["open_answer"]
-
-_MODELS = "direct models"
 
 
 @asynccontextmanager
@@ -42,29 +37,32 @@ async def open_answer(
     runs, or an output type.
     """
     from pydantic_ai.direct import model_request_stream
+    from pydantic_ai.models import ModelRequestParameters
 
-    from launchpad.models.streaming import answer_id, live_stream
+    from launchpad.models.openai_compatible.client import listen, stop_listening
+    from launchpad.models.streaming import live_of
 
     _check(config)
-    model = _streaming_model(config, allow_client_form)
-    key = uuid.uuid4().hex
-    token = answer_id.set(key)
+    scope = request_scope.get()
+    form = allow_client_form
+    settings = cast("ModelSettings | None", config.model_settings)
+    parameters = _parameters(config) or ModelRequestParameters()
+    tools = scope.client_tools if scope is not None and form else ()
     traced = instrumentation()
+    opened = listen()
     async with model_request_stream(
-        model,
+        build_model(config),
         messages,
-        model_settings=cast("ModelSettings | None", config.model_settings),
-        model_request_parameters=_parameters(config),
+        model_settings=merged_settings(scope, settings, client_form=form),
+        model_request_parameters=merged_parameters(scope, parameters, client_form=form),
         instrument=traced,
     ) as response:
-        answer_id.reset(token)
-        live = live_stream(key)
-        if live is None:
-            raise UpstreamError("The model's answer cannot be streamed.")
+        stop_listening()
+        live, behind = live_of(opened, response, frozenset(tool.name for tool in tools))
         yield live
         if traced is not None:
             # The span takes the answer from here; it comes in one piece.
-            async for _ in response:
+            async for _ in behind:
                 pass
 
 
@@ -74,21 +72,6 @@ def _check(config: AgentConfig) -> None:
             "A node without an agent takes no tools and no output_type; derive it from "
             "AgentStreamingNode."
         )
-
-
-def _streaming_model(config: AgentConfig, form: bool) -> Model:
-    """`StreamingModel` around the config's model: the same one on one event loop."""
-    from launchpad.models.streaming import StreamingModel
-
-    settings = get_settings()
-    memo: Memo[Model] = loop_scope().kept.setdefault(_MODELS, Memo())
-    key = (config, form, id(model_override.get()), *model_settings_key(settings))
-
-    def build() -> Model:
-        found = resolve(config, settings)
-        return StreamingModel(build_model(found, settings), allow_client_form=form)
-
-    return memo.get(key, build)
 
 
 def _parameters(config: AgentConfig) -> ModelRequestParameters | None:

@@ -160,6 +160,11 @@ def build_model(config: AgentConfig, settings: Settings | None = None) -> Model:
     return memo.get(key, build)
 
 
+def reads_upstream_itself(config: AgentConfig) -> bool:
+    """Whether our own reader asks the model, so that no other SDK has to be imported."""
+    return resolve(config).model_provider in _OWN
+
+
 def model_settings_key(settings: Settings) -> tuple[object, ...]:
     """The settings that a built model depends on."""
     return (

@@ -156,6 +156,8 @@ class AgentView(WrappedResponse):
     def get(self) -> ModelResponse:
         """The response so far, as the agent is to see it."""
         response = self.inner.get()
+        if not self._hidden and not self._filled:
+            return response
         parts = [part for part in response.parts if not self._hides(part)]
         hides = len(parts) < len(response.parts)
         if self._filled or (hides and not any(isinstance(one, TextPart) for one in parts)):

@@ -14,8 +14,7 @@ A result that is driven by pydantic-ai's own means instead behaves as ever.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
-from contextvars import ContextVar
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -23,7 +22,7 @@ from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
 from pydantic_ai.models.wrapper import WrapperModel
 
 from launchpad.models.live import ChatLive, LiveStream, Names
-from launchpad.models.openai_compatible.client import opened_streams
+from launchpad.models.openai_compatible.client import Opened, listen, stop_listening
 from launchpad.models.responses import AgentView, EventLive, TeeResponse
 from launchpad.models.scope import (
     RequestScope,
@@ -38,9 +37,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LiveStream", "RequestScope", "StreamingModel", "live_stream", "request_scope"]
 
-answer_id: ContextVar[str | None] = ContextVar("launchpad_answer_id", default=None)
-"""What stands for the run's id where a model is asked without an agent (`models.direct`)."""
-
+_NO_NAMES: frozenset[str] = frozenset()
+_TEXT = Names()
 _live: WeakValueDictionary[str, LiveStream] = WeakValueDictionary()
 
 
@@ -87,31 +85,39 @@ class StreamingModel(WrapperModel):
         form = self.allow_client_form
         settings = merged_settings(scope, model_settings, client_form=form)
         parameters = merged_parameters(scope, model_request_parameters, client_form=form)
-        async with AsyncExitStack() as stack:
-            with opened_streams() as opened:
-                response = await stack.enter_async_context(
-                    self.wrapped.request_stream(messages, settings, parameters, run_context)
-                )
-            client = frozenset(tool.name for tool in scope.client_tools) if scope and form else None
-            names = _names(response.model_request_parameters, client or frozenset())
-            live: LiveStream
-            if opened.stream is not None and not opened.stream.closed:
-                live = ChatLive(opened.stream, names)
-            else:
-                response = TeeResponse(response)
-                live = EventLive(response, names)
-            response = AgentView(response, client or frozenset())
-            run_id = run_context.run_id if run_context is not None else answer_id.get()
+        client = _NO_NAMES
+        if scope is not None and form and scope.client_tools:
+            client = frozenset(tool.name for tool in scope.client_tools)
+        opened = listen()
+        async with self.wrapped.request_stream(
+            messages, settings, parameters, run_context
+        ) as response:
+            stop_listening()
+            live, behind = live_of(opened, response, client)
+            run_id = run_context.run_id if run_context is not None else None
             if run_id is not None:
                 _live[run_id] = live
             try:
-                yield response
+                yield AgentView(behind, client)
             finally:
                 if run_id is not None and _live.get(run_id) is live:
                     del _live[run_id]
 
 
+def live_of(
+    opened: Opened, response: StreamedResponse, client: frozenset[str]
+) -> tuple[LiveStream, StreamedResponse]:
+    """The live reader of an answer that was just opened, and the response to go on with."""
+    names = _names(response.model_request_parameters, client)
+    if opened.stream is not None and not opened.stream.closed:
+        return ChatLive(opened.stream, names), response
+    tee = TeeResponse(response)
+    return EventLive(tee, names), tee
+
+
 def _names(parameters: ModelRequestParameters, client: frozenset[str]) -> Names:
+    if not parameters.output_tools and not client and parameters.allow_text_output:
+        return _TEXT
     return Names(
         output=frozenset(tool.name for tool in parameters.output_tools),
         client=client,

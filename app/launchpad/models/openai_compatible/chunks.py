@@ -102,6 +102,7 @@ class ChunkDecoder:
         self._after = b""
         self._between = b""
         self._tries = _LEARNING_TRIES
+        self._heard = False
         self._indices = ToolCallIndices()
 
     def decode(self, block: bytes, into: list[Item]) -> None:
@@ -165,6 +166,9 @@ class ChunkDecoder:
         return all(texts)
 
     def _decode_one(self, data: bytes, into: list[Item]) -> None:
+        if b'"content"' not in data:
+            self._decode_whole(data, into)
+            return
         try:
             chunk = _plain.decode(data)
         except (msgspec.DecodeError, UnicodeDecodeError):
@@ -191,6 +195,10 @@ class ChunkDecoder:
         if self._tries == 0:
             return
         if self._before and data.startswith(self._before[6:]) and data.endswith(self._after):
+            return
+        if not self._heard:
+            # An answer of one token would learn for nothing.
+            self._heard = True
             return
         # A stream whose chunks differ around the text (a random padding field) is not worth it.
         self._tries -= 1

@@ -8,8 +8,7 @@ is where the SDK would begin. Ours sends them as they are (the SDK's own transfo
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
@@ -40,15 +39,16 @@ class Opened:
 _listening: ContextVar[Opened | None] = ContextVar("launchpad_opened_stream", default=None)
 
 
-@contextmanager
-def opened_streams() -> Generator[Opened]:
-    """Within it, requests through a `StreamingOpenAI` leave their stream in the yielded object."""
+def listen() -> Opened:
+    """From now on, this task's requests through a `StreamingOpenAI` leave their stream here."""
     opened = Opened()
-    token = _listening.set(opened)
-    try:
-        yield opened
-    finally:
-        _listening.reset(token)
+    _listening.set(opened)
+    return opened
+
+
+def stop_listening() -> None:
+    """Requests leave their stream nowhere again."""
+    _listening.set(None)
 
 
 @dataclass(frozen=True, slots=True)
