@@ -21,8 +21,9 @@ from launchpad.models import aclose_clients
 from launchpad.observe import tracing
 from launchpad.observe.blocking import BlockingWatchdog
 from launchpad.runs.in_process import RUNS_STATE, Runs
-from launchpad.settings import Settings, get_settings
+from launchpad.settings import Settings, get_settings, use_settings
 from launchpad.workflows.catalog import Registry
+from launchpad.workflows.warm_up import warm_up
 
 __all__ = ["create_app"]
 
@@ -64,12 +65,16 @@ async def _lifespan(app: FastAPI) -> AsyncGenerator[dict[str, Any]]:
     settings: Settings = app.state.settings
     runs: Runs = app.state.runs
     runs.open()
+    use_settings(settings)
+    warming = await warm_up(app.state.catalog.served)
     watchdog = BlockingWatchdog(asyncio.get_running_loop(), settings.block_warning)
     watchdog.start()
     try:
         # The server's own protocol ends the runs before the server waits for its connections.
         yield {RUNS_STATE: runs}
     finally:
+        if warming is not None:
+            warming.cancel()
         await runs.shut_down(0)
         await aclose_clients()
         watchdog.stop()

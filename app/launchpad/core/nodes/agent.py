@@ -11,6 +11,7 @@ from launchpad.core.task import TaskContext
 from launchpad.errors import NodeError
 from launchpad.models.agent import build_agent
 from launchpad.models.config import AgentConfig, ModelProvider
+from launchpad.models.provider import reads_upstream_itself
 
 if TYPE_CHECKING:
     from pydantic_ai import Agent
@@ -23,21 +24,25 @@ class AgentHolder(Node):
 
     takes_client_form: ClassVar[bool] = False
     """The client's `tools` and `response_format` reach the model (streaming nodes only)."""
-    _streams: ClassVar[bool] = False
+    streams: ClassVar[bool] = False
+    """The agent's answers are streamed, so the request's sampling parameters hold for them."""
 
     @abstractmethod
     def get_agent_config(self) -> AgentConfig:
         """The model, the output type and the instructions of this node's agent."""
 
+    def prepare(self) -> bool:
+        """Build the agent."""
+        return build_agent_of(self) is not None
+
+    def imports_sdk(self) -> bool:
+        """Whether the model is read by another provider's SDK than the one that is there."""
+        return not reads_upstream_itself(self.get_agent_config())
+
     @cached_property
     def agent(self) -> Agent[Any, Any]:
         """The node's pydantic-ai agent. Raises `ConfigurationError` where it cannot be built."""
-        return build_agent(
-            self.get_agent_config(),
-            streaming=self._streams,
-            name=self.node_name,
-            allow_client_form=self.takes_client_form,
-        )
+        return build_agent_of(self)
 
 
 class AgentNode(AgentHolder):
@@ -53,6 +58,16 @@ class AgentNode(AgentHolder):
         result = await self.agent.run(prompt, message_history=history)
         self.save_output(result.output)
         return task_context
+
+
+def build_agent_of(node: AgentHolder) -> Agent[Any, Any]:
+    """The agent that `node` declares; the same for every run on one event loop."""
+    return build_agent(
+        node.get_agent_config(),
+        streaming=node.streams,
+        name=node.node_name,
+        allow_client_form=node.takes_client_form,
+    )
 
 
 def conversation(node: str, event: Any) -> tuple[Any, Any]:

@@ -31,7 +31,7 @@ class AgentStreamingNode(AgentHolder):
     `process` typed as the documents type it passes strict checkers.
     """
 
-    _streams: ClassVar[bool] = True
+    streams: ClassVar[bool] = True
     _refused = False
 
     async def process(self, task_context: TaskContext) -> AsyncIterator[Any]:

@@ -70,6 +70,17 @@ class Node(ABC):
         """
         return self.task_context.get_output(node_class)
 
+    def prepare(self) -> bool:
+        """Build, at start-up, what every run of the class needs. Return whether it asks models.
+
+        Runs on the event loop that will run the node, outside of any run.
+        """
+        return False
+
+    def imports_sdk(self) -> bool:
+        """Whether `prepare` imports a provider's SDK, which may take seconds."""
+        return False
+
     async def cleanup(self) -> None:  # noqa: B027 - most nodes hold nothing
         """Free what the node holds. Runs once `process` has ended, however it ended."""
 

@@ -11,6 +11,7 @@ from launchpad.core.nodes.base import Node
 from launchpad.core.task import TaskContext
 from launchpad.models.config import AgentConfig
 from launchpad.models.direct import open_answer
+from launchpad.models.provider import build_model, reads_upstream_itself
 from launchpad.models.scope import request_scope
 
 if TYPE_CHECKING:
@@ -31,6 +32,15 @@ class ModelStreamingNode(Node):
     @abstractmethod
     def get_agent_config(self) -> AgentConfig:
         """The model, its instructions and its settings."""
+
+    def prepare(self) -> bool:
+        """Build the model."""
+        build_model(self.get_agent_config())
+        return True
+
+    def imports_sdk(self) -> bool:
+        """Whether the model is read by another provider's SDK than the one that is there."""
+        return not reads_upstream_itself(self.get_agent_config())
 
     def get_messages(self, task_context: TaskContext) -> Sequence[ModelMessage]:
         """What the model is to go on with: by default the event's whole conversation."""

@@ -1,0 +1,54 @@
+"""Builds, before the first request, what the served workflows' nodes need."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Iterable
+
+from launchpad.core.nodes.base import Node
+from launchpad.models.warm_up import exercise_pydantic_ai
+from launchpad.workflows.catalog import ServedWorkflow
+
+__all__ = ["warm_up"]
+
+logger = logging.getLogger("launchpad.workflows")
+
+
+async def warm_up(served: Iterable[ServedWorkflow]) -> asyncio.Task[None] | None:
+    """Prepare every node on the running loop.
+
+    Nodes whose provider's SDK takes seconds to import are prepared by the task that is returned,
+    its imports in a thread, so that neither the start nor a request waits for them; cancel it to
+    stop. A node that cannot be prepared, for want of a key for instance, says so at its first run.
+    """
+    classes = dict.fromkeys(n for one in served for n in one.workflow.node_classes())
+    nodes = [node for node in map(_instance, classes) if node is not None]
+    now = [node for node in nodes if not _tried(node.imports_sdk)]
+    prepared = [_tried(node.prepare) for node in now]
+    if any(prepared):
+        await exercise_pydantic_ai()
+    later = [node for node in nodes if node not in now]
+    return asyncio.create_task(_prepare_later(later)) if later else None
+
+
+async def _prepare_later(nodes: Iterable[Node]) -> None:
+    for node in nodes:
+        # Built in a thread, where no loop keeps it: only its imports are of use.
+        await asyncio.to_thread(_tried, node.prepare)
+        _tried(node.prepare)
+
+
+def _instance(node_class: type[Node]) -> Node | None:
+    try:
+        return node_class.instance()
+    except Exception:  # noqa: BLE001 - the user's code, outside of a run
+        return None
+
+
+def _tried(step: Callable[[], bool]) -> bool:
+    try:
+        return step()
+    except Exception as error:  # noqa: BLE001 - as above; the first run will say it
+        logger.debug("not prepared: %s", error)
+        return False
