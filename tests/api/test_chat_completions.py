@@ -204,3 +204,10 @@ def test_the_client_s_metadata_is_in_the_run_s_log_line(
     assert f"model={model}" in line
     assert 'metadata={"agent_id":"my-agent"}' in line
     assert "status=completed" in line
+
+
+@pytest.mark.parametrize("fields", [{"stream": True}, {"stream": False}, {"model": "limited"}])
+def test_every_answer_names_its_run(client: httpx.Client, fields: dict[str, Any]) -> None:
+    first, second = (client.post(PATH, json=chat(**fields)) for _ in range(2))
+    assert len(first.headers["x-request-id"]) == 32
+    assert first.headers["x-request-id"] != second.headers["x-request-id"]

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope
 
 from launchpad.api.body import read_json
 from launchpad.api.collected import Builder, CollectedResponse
-from launchpad.api.endpoint import Endpoint
+from launchpad.api.endpoint import REQUEST_ID_HEADER, Endpoint
 from launchpad.errors import PayloadTooLargeError, RequestError
 from launchpad.runs.in_process import Runs
 from launchpad.settings import Settings
@@ -48,8 +48,10 @@ class ChatCompletions(Endpoint):
         self._check_length(payload.get("messages"))
         request = served.chat_schema.model_validate(payload)
         ignored = review(request, served.capabilities(settings.max_choices))
-        headers = {IGNORED_HEADER: ", ".join(ignored)} if ignored else {}
         run_id = secrets.token_hex(16)
+        headers = {REQUEST_ID_HEADER: run_id}
+        if ignored:
+            headers[IGNORED_HEADER] = ", ".join(ignored)
         key = scope.get("state", {}).get("launchpad.key")
         stream = self._runs.start(_producer(served, request, run_id), run_id=run_id, key=key)
         if _wants_stream(request, served, Headers(scope=scope)):

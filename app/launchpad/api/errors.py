@@ -13,6 +13,11 @@ from starlette.responses import Response
 from launchpad.errors import LaunchpadError
 from launchpad.wire.openai_chat.errors import error_body, http_error_body, validation_error_body
 
+SERVED = (
+    "This server answers POST /v1/chat/completions, GET /v1/models, POST and GET /chat/stream and "
+    "/chat/stream-meta, GET /health and GET /metrics."
+)
+
 logger = logging.getLogger("launchpad.api")
 
 
@@ -22,6 +27,8 @@ def error_response(error: Exception) -> Response:
         return _json(error.status, error_body(error), error.retry_after)
     if isinstance(error, ValidationError):
         return _json(400, validation_error_body(error))
+    if isinstance(error, HTTPException) and error.status_code == 404:
+        return _json(404, http_error_body(404, "There is nothing here. " + SERVED))
     if isinstance(error, HTTPException):
         response = _json(error.status_code, http_error_body(error.status_code, str(error.detail)))
         response.headers.update(error.headers or {})

@@ -14,7 +14,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope
 
 from launchpad.api.body import read_json
-from launchpad.api.endpoint import Endpoint
+from launchpad.api.endpoint import REQUEST_ID_HEADER, Endpoint
 from launchpad.errors import ForbiddenError
 from launchpad.runs.in_process import Runs
 from launchpad.settings import Settings
@@ -93,7 +93,12 @@ class TokenStream(Endpoint):
         )
         if greeting:
             frames = _Greeted(frames, greeting)
-        return SSEResponse(frames, send_timeout=settings.send_timeout, label=f"run {run_id}")
+        return SSEResponse(
+            frames,
+            headers={REQUEST_ID_HEADER: run_id},
+            send_timeout=settings.send_timeout,
+            label=f"run {run_id}",
+        )
 
 
 class _Greeted:
@@ -106,6 +111,10 @@ class _Greeted:
     async def __anext__(self) -> bytes:
         greeting, self._greeting = self._greeting, b""
         return greeting or await self._frames.__anext__()
+
+    @property
+    def finished(self) -> bool:
+        return not self._greeting and self._frames.finished
 
     def cancel(self) -> None:
         self._frames.cancel()

@@ -39,6 +39,11 @@ class Connection(TypedDict):
 class FrameSource(Protocol):
     """Where the bytes come from; `launchpad.wire.frames.FrameStream` is one."""
 
+    @property
+    def finished(self) -> bool:
+        """Nothing comes after what was given. May be false although nothing will."""
+        ...
+
     async def __anext__(self) -> bytes:
         """The next bytes to write; may raise `Refusal` before the first."""
         ...
@@ -69,7 +74,7 @@ class SSEResponse:
         label: str = "",
     ) -> None:
         self._source = source
-        self._headers = {**HEADERS, **(headers or {})}
+        self._given = headers or {}
         self._send_timeout = send_timeout
         self._label = label
         self._left = False
@@ -82,7 +87,7 @@ class SSEResponse:
             try:
                 first = await self._source.__anext__()
             except Refusal as refusal:
-                await _refuse(refusal, send)
+                await self._refuse(refusal, send)
             except StopAsyncIteration:
                 if not self._left:
                     await self._write(b"", scope, send)
@@ -97,17 +102,18 @@ class SSEResponse:
         guard = _SendGuard(self, loop, asyncio.current_task(), scope)
         try:
             await send(self._head(scope))
-            data = first
-            while data:
+            data, more = first, True
+            while more and not self._left:
+                # The last bytes carry the body's end with them: one write less.
+                more = bool(data) and not self._source.finished
                 self._blocked_since = loop.time()
-                await send({"type": "http.response.body", "body": data, "more_body": True})
+                await send({"type": "http.response.body", "body": data, "more_body": more})
                 self._blocked_since = None
-                try:
-                    data = await self._source.__anext__()
-                except StopAsyncIteration:
-                    break
-            if not self._left:
-                await send({"type": "http.response.body", "body": b"", "more_body": False})
+                if more:
+                    try:
+                        data = await self._source.__anext__()
+                    except StopAsyncIteration:
+                        data = b""
         except asyncio.CancelledError:
             if not guard.fired:
                 raise
@@ -123,12 +129,17 @@ class SSEResponse:
                 self._source.cancel()
                 return
 
+    async def _refuse(self, refusal: Refusal, send: Send) -> None:
+        headers = {**self._given, "content-type": "application/json", **refusal.headers}
+        headers["content-length"] = str(len(refusal.body))
+        await send(_start(refusal.status, headers))
+        await send({"type": "http.response.body", "body": refusal.body, "more_body": False})
+
     def _head(self, scope: Scope) -> Message:
-        headers = self._headers
+        headers = {**HEADERS, **self._given}
         if scope.get("http_version") == "1.1":
-            headers = {**headers, "connection": "keep-alive"}
-        raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-        return {"type": "http.response.start", "status": 200, "headers": raw}
+            headers["connection"] = "keep-alive"
+        return _start(200, headers)
 
     @property
     def label(self) -> str:
@@ -213,9 +224,6 @@ class _SendGuard:
         self._timer.cancel()
 
 
-async def _refuse(refusal: Refusal, send: Send) -> None:
-    headers = {"content-type": "application/json", **refusal.headers}
-    headers["content-length"] = str(len(refusal.body))
+def _start(status: int, headers: Mapping[str, str]) -> Message:
     raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-    await send({"type": "http.response.start", "status": refusal.status, "headers": raw})
-    await send({"type": "http.response.body", "body": refusal.body, "more_body": False})
+    return {"type": "http.response.start", "status": status, "headers": raw}

@@ -60,6 +60,11 @@ class FrameStream:
     def __aiter__(self) -> Self:
         return self
 
+    @property
+    def finished(self) -> bool:
+        """The run has ended, and everything was given."""
+        return self._stream.finished
+
     async def __anext__(self) -> bytes:
         """The next bytes. Raises `Refusal` as `refusable` says, `StopAsyncIteration` at the end.
 
