@@ -21,6 +21,7 @@ from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.profiles import ModelProfile
 from pydantic_ai.providers.openai import OpenAIProvider
+from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 from tests.models.upstream import (
     DONE,
     STOP,
@@ -175,8 +176,13 @@ async def read_live(model: Model) -> tuple[list[Delta], ModelResponse]:
 
 
 def both(server: Upstream) -> tuple[OpenAIChatModel, Model]:
-    sdk = OpenAIChatModel("scripted", provider=OpenAIProvider(base_url=server.url, api_key="k"))
-    return sdk, build_model(server.config(), Settings())
+    provider = OpenAICompatibleProvider(
+        "openai-compatible",
+        base_url=server.url,
+        api_key="k",
+        profile=OpenAIProvider.model_profile,
+    )
+    return OpenAIChatModel("scripted", provider=provider), build_model(server.config(), Settings())
 
 
 def joined(heard: Sequence[Delta], kind: type[TextDelta] | type[ReasoningDelta]) -> str:

@@ -14,27 +14,41 @@ import importlib
 import json
 import os
 import sys
+import threading
 from typing import Any
 
 
 def main() -> None:
     """Load the model, answer requests on loopback, leave when the owner leaves."""
-    wanted: dict[str, Any] = json.loads(sys.stdin.readline())
     # llama.cpp may print; the answer's pipe is kept for the answer.
-    answer = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    answer = os.dup(1)
     os.dup2(2, 1)
+    code = 1
     try:
+        wanted: dict[str, Any] = json.loads(sys.stdin.readline())
+        # The owner may die while the model loads.
+        threading.Thread(target=_leave_with_owner, daemon=True).start()
         server = _load(wanted)
+        _say(answer, {"url": server.listening_address})
+        code = 0
+        threading.Event().wait()
     except Exception as error:  # noqa: BLE001  (whatever it is, the owner tells the user)
-        answer.write(json.dumps({"error": f"{type(error).__name__}: {error}"}) + "\n")
-        answer.flush()
-        os._exit(1)
-    answer.write(json.dumps({"url": server.listening_address}) + "\n")
-    answer.close()
+        _say(answer, {"error": f"{type(error).__name__}: {error}"})
+    finally:
+        # Not by returning: Python would wait for llama.cpp's threads, and those for ever.
+        os._exit(code)
+
+
+def _leave_with_owner() -> None:
     try:
         sys.stdin.read()
     finally:
         os._exit(0)
+
+
+def _say(answer: int, words: dict[str, str]) -> None:
+    with os.fdopen(answer, "w", encoding="utf-8") as pipe:
+        pipe.write(json.dumps(words) + "\n")
 
 
 def _load(wanted: dict[str, Any]) -> Any:

@@ -10,6 +10,7 @@ from pydantic_ai import ModelSettings
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.profiles import ModelProfile
 from pydantic_ai.providers.openai import OpenAIProvider
+from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 
 from launchpad.models.config import AgentConfig, ModelProvider
 from launchpad.models.openai_compatible.client import Locate, StreamingOpenAI
@@ -45,12 +46,20 @@ def build(config: AgentConfig, settings: Settings) -> Model:
         base_url = base_url or environ.get("OPENAI_BASE_URL") or "https://api.openai.com/v1"
         api_key = api_key or environ.get("OPENAI_API_KEY")
     name = cast("str", config.model_name)
-    provider = OpenAIProvider(
-        openai_client=_client(
-            cast("str", base_url), api_key, settings, OpenAIProvider.model_profile(name)
-        )
-    )
-    return OpenAIChatModel(name, provider=provider)
+    client = _client(cast("str", base_url), api_key, settings, OpenAIProvider.model_profile(name))
+    if config.model_provider is ModelProvider.OPENAI:
+        return OpenAIChatModel(name, provider=OpenAIProvider(openai_client=client))
+    return OpenAIChatModel(name, provider=_compatible("openai-compatible", client))
+
+
+def _compatible(name: str, client: StreamingOpenAI) -> OpenAICompatibleProvider:
+    """A provider under a name of its own, with OpenAI's profiles.
+
+    Under OpenAI's name, pydantic-ai would search OpenAI's prices for the model after each answer,
+    which takes long and, where one has the same name, finds the wrong one.
+    """
+    profile = OpenAIProvider.model_profile
+    return OpenAICompatibleProvider(name, openai_client=client, profile=profile)
 
 
 def _ollama(config: AgentConfig, settings: Settings) -> Model:
@@ -87,7 +96,7 @@ def _local(config: AgentConfig, settings: Settings) -> Model:
     client = _client("http://127.0.0.1/v1", None, settings, _LOCAL_PROFILE, locate)
     return OpenAIChatModel(
         config.model_name or _LOCAL_NAME,
-        provider=OpenAIProvider(openai_client=client),
+        provider=_compatible("local", client),
         profile=_LOCAL_PROFILE,
         # Always set: llama.cpp would generate until its context is full.
         settings=ModelSettings(max_tokens=settings.local_max_tokens),
