@@ -16,6 +16,7 @@ import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
 from launchpad.cli.graceful import GracefulServer
+from launchpad.errors import ConfigurationError
 
 __all__ = ["Workers"]
 
@@ -83,4 +84,15 @@ class Workers:
 def _work(config: uvicorn.Config, sockets: list[socket.socket]) -> None:
     """A worker's life. Ctrl-C in a terminal reaches it too; what to do is its supervisor's word."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    GracefulServer(config, follows=True).run(sockets)
+    server = GracefulServer(config, follows=True)
+    try:
+        server.run(sockets)
+    except Exception as error:
+        if server.started:
+            raise
+        if isinstance(error, ConfigurationError):
+            # It says what is wrong with the user's own module, its line included.
+            logger.critical("%s", error)
+        else:
+            logger.exception("the worker could not start")
+        sys.exit(STARTUP_FAILURE)
