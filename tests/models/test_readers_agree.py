@@ -177,7 +177,7 @@ async def read_live(model: Model) -> tuple[list[Delta], ModelResponse]:
 
 def both(server: Upstream) -> tuple[OpenAIChatModel, Model]:
     provider = OpenAICompatibleProvider(
-        "openai-compatible",
+        "compatible",
         base_url=server.url,
         api_key="k",
         profile=OpenAIProvider.model_profile,

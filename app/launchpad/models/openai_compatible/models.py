@@ -49,14 +49,14 @@ def build(config: AgentConfig, settings: Settings) -> Model:
     client = _client(cast("str", base_url), api_key, settings, OpenAIProvider.model_profile(name))
     if config.model_provider is ModelProvider.OPENAI:
         return OpenAIChatModel(name, provider=OpenAIProvider(openai_client=client))
-    return OpenAIChatModel(name, provider=_compatible("openai-compatible", client))
+    return OpenAIChatModel(name, provider=_compatible("compatible", client))
 
 
 def _compatible(name: str, client: StreamingOpenAI) -> OpenAICompatibleProvider:
     """A provider under a name of its own, with OpenAI's profiles.
 
-    Under OpenAI's name, pydantic-ai would search OpenAI's prices for the model after each answer,
-    which takes long and, where one has the same name, finds the wrong one.
+    Under OpenAI's, or any with "openai" in it, pydantic-ai would search OpenAI's prices for the model
+    after each answer, which takes long and, where one has the same name, finds the wrong one.
     """
     profile = OpenAIProvider.model_profile
     return OpenAICompatibleProvider(name, openai_client=client, profile=profile)
