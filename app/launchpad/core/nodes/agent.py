@@ -33,7 +33,8 @@ class AgentHolder(Node):
 
     def prepare(self) -> bool:
         """Build the agent."""
-        return build_agent_of(self) is not None
+        build_agent_of(self)
+        return True
 
     def imports_sdk(self) -> bool:
         """Whether the model is read by another provider's SDK than the one that is there."""
