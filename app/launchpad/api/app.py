@@ -40,7 +40,15 @@ def create_app(registry: Registry | None = None, settings: Settings | None = Non
     settings = settings or get_settings()
     catalog = create_catalog(registry, settings)
     runs = Runs(settings)
-    app = FastAPI(title="Launchpad", lifespan=_lifespan, docs_url=None, redoc_url=None)
+    app = FastAPI(
+        title="Launchpad",
+        lifespan=_lifespan,
+        docs_url=None,
+        redoc_url=None,
+        # Runs are observed by `core.observed`. FastAPI's own spans would wrap every chunk's send
+        # as soon as any tracer is set up, Langfuse's for instance.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
+    )
     app.state.catalog, app.state.runs, app.state.settings = catalog, runs, settings
     app.include_router(build_router(catalog, runs, settings))
     app.add_middleware(FastLane, endpoints=endpoints(catalog, runs, settings))

@@ -48,8 +48,7 @@ class WordsChoice:
         self._template = template
         self._calls = calls
         self._order = Order(hold_limit=hold_limit)
-        self._heads = {kind: template.head(field) for kind, field in FIELDS.items()}
-        self._call_head = template.head("tool_calls")
+        self._heads: dict[type[RunEvent], bytes] = {}
         self._tail = b""
         self._tail_node: str | None = None
         self._begun = False
@@ -85,11 +84,16 @@ class WordsChoice:
             self._finish_reason = event.finish_reason or self._finish_reason
         elif isinstance(event, TextDelta | JsonDelta | ReasoningDelta | RefusalDelta):
             self._begin(event.node, out)
-            out.append(self._template.words(FIELDS[type(event)], event.text, event.node))
+            field = FIELDS[type(event)]
+            if type(event) not in self._heads:
+                # `Order` opens a field to every kind of words that it takes.
+                head = self._template.head(field)
+                self._heads |= {kind: head for kind, name in FIELDS.items() if name == field}
+            out.append(self._template.words(field, event.text, event.node))
         elif isinstance(event, ToolCallDelta):
             self._begin(event.node, out)
-            calls = self._calls.pieces(event)
-            out.extend([self._call_head + call + self._tail for call in calls])
+            head = self._template.head("tool_calls")
+            out.extend([head + call + self._tail for call in self._calls.pieces(event)])
 
     def _begin(self, node: str | None, out: list[bytes]) -> None:
         if node is not None and node != self._tail_node:
