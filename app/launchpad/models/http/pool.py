@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import cast
 
 from launchpad.models.http.connection import BrokenConnectionError, Connection
@@ -22,6 +22,7 @@ _POOL = "http pool"
 _ROUTES = 256
 
 Key = tuple[Address, Address | None]
+Read = Callable[[], Awaitable[bytes]]
 
 
 class ConnectTimeoutError(TimeoutError):
@@ -38,11 +39,13 @@ class Response:
         self.status = connection.status
         self.closed = False
         """Whether `close` or `finish` was called."""
-        packing = connection.header(b"content-encoding").lower()
         # Not asked for, but some proxies pack all the same.
-        self._unpack = (
-            zlib.decompressobj(zlib.MAX_WBITS | 32) if packing in {"gzip", "deflate"} else None
-        )
+        packed = connection.header(b"content-encoding").lower() in {"gzip", "deflate"}
+        self.read: Read = _unpacking(connection.read) if packed else connection.read
+        """What has come of the body, at least one byte; b"" at its end.
+
+        Raises `BrokenConnectionError`, after everything that came before the fault.
+        """
 
     @property
     def headers(self) -> dict[str, str]:
@@ -52,22 +55,6 @@ class Response:
     def header(self, name: bytes) -> str:
         """One header by its lower-case name; "" where it is missing."""
         return self._connection.header(name)
-
-    async def read(self) -> bytes:
-        """What has come of the body, at least one byte; b"" at its end.
-
-        Raises `BrokenConnectionError`, after everything that came before the fault.
-        """
-        if self._unpack is None:
-            return await self._connection.read()
-        while data := await self._connection.read():
-            try:
-                plain = self._unpack.decompress(data)
-            except zlib.error as error:
-                raise BrokenConnectionError("the upstream's packing is broken") from error
-            if plain:
-                return plain
-        return b""
 
     def close(self) -> None:
         """Close the connection at once, unless it has been given back."""
@@ -80,6 +67,22 @@ class Response:
         if not self.closed:
             self.closed = True
             self._pool.give_back(self._key, self._connection)
+
+
+def _unpacking(read: Read) -> Read:
+    unpack = zlib.decompressobj(zlib.MAX_WBITS | 32)
+
+    async def read_plain() -> bytes:
+        while data := await read():
+            try:
+                plain = unpack.decompress(data)
+            except zlib.error as error:
+                raise BrokenConnectionError("the upstream's packing is broken") from error
+            if plain:
+                return plain
+        return b""
+
+    return read_plain
 
 
 class Pool:

@@ -101,6 +101,7 @@ class ChunkDecoder:
         self._before = b""
         self._after = b""
         self._between = b""
+        self._closing = b""
         self._tries = _LEARNING_TRIES
         self._heard = False
         self._indices = ToolCallIndices()
@@ -110,6 +111,8 @@ class ChunkDecoder:
 
         Raises `GarbageError` or `UpstreamSaidError`; what came before it is in `into` by then.
         """
+        if self._before and self._decode_single(block, into):
+            return
         events = block.split(b"\n\n")
         events.pop()
         start = 0
@@ -126,6 +129,23 @@ class ChunkDecoder:
             self._decode_event(events[start], into)
             start += 1
             runs = runs or self._before is not before
+
+    def _decode_single(self, block: bytes, into: list[Item]) -> bool:
+        """Decode a block that is one event of the known pattern: most are, from a real model."""
+        if self.done or not (block.startswith(self._before) and block.endswith(self._closing)):
+            return False
+        literal = block[len(self._before) : -len(self._closing)]
+        if b"\n" in literal:
+            return False
+        try:
+            text = _text.decode(literal)
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return False
+        if not text or text in self._separate or (self._hold_space and text.isspace()):
+            return False
+        self._hold_space = False
+        into.append(text)
+        return True
 
     def _decode_run(self, events: list[bytes], start: int, into: list[Item]) -> int:
         """Decode events from `start` on that have the known pattern; return where they end."""
@@ -209,7 +229,8 @@ class ChunkDecoder:
             return
         self._before = b"data: " + data[: found.start(1)]
         self._after = data[found.end(1) :]
-        self._between = self._after + b"\n\n" + self._before
+        self._closing = self._after + b"\n\n"
+        self._between = self._closing + self._before
 
     def _decode_whole(self, data: bytes, into: list[Item]) -> None:
         chunk = _decode_object(data)

@@ -55,8 +55,8 @@ def build(config: AgentConfig, settings: Settings) -> Model:
 def _compatible(name: str, client: StreamingOpenAI) -> OpenAICompatibleProvider:
     """A provider under a name of its own, with OpenAI's profiles.
 
-    Under OpenAI's, or any with "openai" in it, pydantic-ai would search OpenAI's prices for the model
-    after each answer, which takes long and, where one has the same name, finds the wrong one.
+    Under OpenAI's, or any with "openai" in it, pydantic-ai would search OpenAI's prices for the
+    model after each answer, which takes long and, where one has the same name, finds the wrong one.
     """
     profile = OpenAIProvider.model_profile
     return OpenAICompatibleProvider(name, openai_client=client, profile=profile)

@@ -168,7 +168,9 @@ class ChatStream:
         except UpstreamSaidError as error:
             self._fail(in_stream_error(error.error), error)
         if items:
-            if any(isinstance(item, str) or _carries(item) for item in items):
+            if isinstance(items[-1], str) or any(
+                isinstance(item, str) or _carries(item) for item in items
+            ):
                 self._watchdog.progress()
             self._pending += items
             self._live += items
