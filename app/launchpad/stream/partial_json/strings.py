@@ -23,8 +23,11 @@ _HIGH: Final = rf"\\u[dD][89abAB]{_HEX}{{2}}"
 _LOW: Final = rf"\\u[dD][c-fC-F]{_HEX}{{2}}"
 _SINGLE: Final = rf"\\(?:[\"\\/bfnrt]|u(?![dD][89a-fA-F]){_HEX}{{4}})"
 
-WHOLE: Final = re.compile(rf'(?:[^"\\\x00-\x1f\ud800-\udfff]++|{_SINGLE}|{_HIGH}{_LOW})*+').match
-"""Takes plain characters, whole escapes and whole escaped pairs."""
+WHOLE: Final = re.compile(rf'(?:[^"\\\x00-\x1f\ud800-\udfff]++|{_SINGLE}|{_HIGH}{_LOW})*').match
+"""Takes plain characters, whole escapes and whole escaped pairs.
+
+The group is not possessive: Pythons before 3.11.5 then keep half of an alternative that failed
+(cpython#106052). Nothing follows it, so it never backtracks anyway."""
 
 _LONGEST: Final = len(r"\ud83d\ude00")
 _PARTIAL: Final = re.compile(
