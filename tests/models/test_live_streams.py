@@ -34,6 +34,7 @@ from launchpad.events import (
     Usage,
 )
 from launchpad.models import aclose_clients
+from launchpad.models.live import ChatLive
 from launchpad.models.scope import RequestScope, request_scope
 from launchpad.models.streaming import live_stream
 
@@ -374,3 +375,21 @@ def agent_with_form(server: Upstream) -> Any:
     return build_agent(
         server.config(), streaming=True, name=N, settings=Settings(), allow_client_form=True
     )
+
+
+def test_without_an_agent_nothing_is_kept_behind_the_reader() -> None:
+    async def body(server: Upstream) -> list[Delta]:
+        from pydantic_ai.messages import ModelRequest
+
+        from launchpad.models.direct import open_answer
+
+        messages = [ModelRequest.user_text_prompt("Hello")]
+        async with open_answer(server.config(), messages) as answer:
+            assert isinstance(answer, ChatLive)
+            got = [one async for one in answer.events(N, structured=False)]
+            assert answer.usage == Usage(5, 3, 2, 1)
+            assert answer.finish_reason == "stop"
+        return got
+
+    script = saying(*text("a", "b"), STOP, usage(5, 3), DONE)
+    assert with_upstream(script, body) == [TextDelta(N, "a"), TextDelta(N, "b")]

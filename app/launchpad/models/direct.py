@@ -59,6 +59,8 @@ async def open_answer(
     ) as response:
         stop_listening()
         live, behind = live_of(opened, response, frozenset(tool.name for tool in tools))
+        if traced is None and opened.stream is not None:
+            opened.stream.live_only()
         yield live
         if traced is not None:
             # The span takes the answer from here; it comes in one piece.

@@ -73,6 +73,7 @@ class ChatStream:
         self._pending: list[Item] = []
         self._live: list[Item] = []
         self._chunks = SdkChunks()
+        self._has_follower = True
         self._ended = False
         self._closed = False
         self._error: UpstreamError | None = None
@@ -95,6 +96,11 @@ class ChatStream:
     def closed(self) -> bool:
         """Whether its user is done with it."""
         return self._closed
+
+    def live_only(self) -> None:
+        """pydantic-ai will not look at the answer again: nothing more is kept for it."""
+        self._has_follower = False
+        self._pending.clear()
 
     def feed(self, data: bytes) -> None:
         """Take bytes that were read elsewhere, as if they had come from the socket."""
@@ -172,7 +178,8 @@ class ChatStream:
                 isinstance(item, str) or _carries(item) for item in items
             ):
                 self._watchdog.progress()
-            self._pending += items
+            if self._has_follower:
+                self._pending += items
             self._live += items
         if self._decoder.done or not data:
             self._end(None)
