@@ -16,7 +16,8 @@
     ├── UpstreamError              a model provider failed, with its status
     │   └── UpstreamTimeoutError         it was silent for too long
     ├── RunCancelledError          the run was ended from outside (shutdown, slow client)
-    └── RunTimeoutError            the run took longer than request_timeout (504)
+    ├── RunTimeoutError            the run took longer than request_timeout (504)
+    └── OutputTooLargeError        the answer grew beyond max_output_bytes
 
 Each message tells a person what is wrong and what to do. `LaunchpadError.public_message` is what
 a client may see; the cause stays in `__cause__` and goes to the log.
@@ -35,6 +36,7 @@ __all__ = [
     "MissingConfigurationError",
     "NodeError",
     "OutputError",
+    "OutputTooLargeError",
     "OverloadedError",
     "PayloadTooLargeError",
     "RequestError",
@@ -225,3 +227,16 @@ class RunTimeoutError(LaunchpadError):
     status = 504
     code = "run_timeout"
     safe_to_show = True
+
+
+class OutputTooLargeError(LaunchpadError):
+    """The answer grew beyond `limit` bytes (`max_output_bytes`), so its run was ended."""
+
+    code = "output_too_large"
+    safe_to_show = True
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(
+            f"The answer grew beyond {limit:,} bytes, which is this server's limit "
+            "(LAUNCHPAD_MAX_OUTPUT_BYTES), and was ended."
+        )

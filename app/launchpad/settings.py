@@ -66,7 +66,8 @@ class Settings(BaseSettings):
     # What bounds it
     max_body_bytes: int = Field(default=4 * 1024 * 1024, gt=0)
     max_messages: int = Field(default=2048, gt=0)
-    max_output_bytes: int = Field(default=16 * 1024 * 1024, gt=0)
+    max_output_bytes: int = Field(default=64 * 1024 * 1024, gt=0)
+    """An answer ends with an error beyond this: as sent when it streams, its text otherwise."""
     max_choices: int = Field(default=8, gt=0)
     max_concurrent_runs: int = Field(default=1024, gt=0)
     max_concurrent_runs_per_key: int | None = Field(default=None, gt=0)

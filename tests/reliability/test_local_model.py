@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
+import httpx
 import pytest
 from tests.cli.conftest import descendants, environment, wait_until_gone
 
@@ -68,10 +71,6 @@ uvicorn.run(create_app(), port=0, log_level="info")
 @pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
 def test_a_plain_library_process(tmp_path: Path, end: signal.Signals, loaded: bool) -> None:
     """`uvicorn.run(create_app())` starts the model with the first request that needs it."""
-    import threading
-
-    import httpx
-
     with subprocess.Popen(
         [sys.executable, "-c", LIBRARY],
         stderr=subprocess.PIPE,
@@ -90,11 +89,8 @@ def test_a_plain_library_process(tmp_path: Path, end: signal.Signals, loaded: bo
         if loaded:
             httpx.post(f"{url}/v1/chat/completions", json=body, timeout=90).raise_for_status()
         else:
-            client = httpx.Client(timeout=0.5)
-            with pytest.raises(httpx.TimeoutException):
-                client.post(f"{url}/v1/chat/completions", json=body).raise_for_status()
-                raise httpx.ReadTimeout("it was quicker than that")
-            client.close()
+            with contextlib.suppress(httpx.TimeoutException):
+                httpx.post(f"{url}/v1/chat/completions", json=body, timeout=0.5)
         eventually(lambda: descendants(process.pid), "the model's process", 60)
         everyone = descendants(process.pid)
         os.kill(process.pid, end)

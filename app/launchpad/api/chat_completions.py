@@ -56,7 +56,12 @@ class ChatCompletions(Endpoint):
         stream = self._runs.start(_producer(served, request, run_id), run_id=run_id, key=key)
         if _wants_stream(request, served, Headers(scope=scope)):
             return self._streamed(stream, request, run_id, headers)
-        return CollectedResponse(stream, _builder(request, run_id), headers=headers)
+        return CollectedResponse(
+            stream,
+            _builder(request, run_id),
+            headers=headers,
+            max_bytes=settings.max_output_bytes,
+        )
 
     def _streamed(
         self, stream: EventStream, request: OpenAIChatSchema, run_id: str, headers: dict[str, str]
@@ -69,6 +74,7 @@ class ChatCompletions(Endpoint):
             whole if choices == 1 else SeveralChoicesEncoder(whole, choices, operators),
             debounce=settings.debounce,
             heartbeat=settings.heartbeat,
+            max_bytes=settings.max_output_bytes,
             operators=operators() if choices == 1 else (),
             refusable=True,
         )

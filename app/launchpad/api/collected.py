@@ -9,8 +9,8 @@ from typing import Protocol
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from launchpad.errors import LaunchpadError
-from launchpad.events import RunEvent, RunFailed
+from launchpad.errors import LaunchpadError, OutputTooLargeError
+from launchpad.events import OfChoice, RunEvent, RunFailed, ToolCallDelta
 from launchpad.stream.failure import failed
 from launchpad.stream.run_stream import EventStream
 from launchpad.wire.base import Failure
@@ -36,11 +36,18 @@ class CollectedResponse:
     """Runs to the end, then answers. A client that leaves meanwhile ends the run at once."""
 
     def __init__(
-        self, stream: EventStream, builder: Builder, *, headers: Mapping[str, str] | None = None
+        self,
+        stream: EventStream,
+        builder: Builder,
+        *,
+        headers: Mapping[str, str] | None = None,
+        max_bytes: int | None = None,
     ) -> None:
         self._stream = stream
         self._builder = builder
         self._headers = dict(headers or {})
+        self._max_bytes = max_bytes
+        self._size = 0
         self._left = False
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -60,12 +67,20 @@ class CollectedResponse:
             if events and isinstance(events[-1], RunFailed):
                 return self._failure(events[-1])
             try:
+                self._check_size(events)
                 self._builder.add(events)
             except LaunchpadError as error:
                 return self._failure(failed(error))
         if self._left:
             return Response(status_code=499)
         return Response(self._builder.body(), 200, self._headers, "application/json")
+
+    def _check_size(self, events: Sequence[RunEvent]) -> None:
+        if self._max_bytes is None:
+            return
+        self._size += sum(map(_length, events))
+        if self._size > self._max_bytes:
+            raise OutputTooLargeError(self._max_bytes)
 
     def _failure(self, failure: RunFailed) -> Response:
         answer = self._builder.failure(failure)
@@ -77,3 +92,12 @@ class CollectedResponse:
             pass
         self._left = True
         self._stream.cancel()
+
+
+def _length(event: RunEvent) -> int:
+    """The characters that an event adds to the answer."""
+    if isinstance(event, OfChoice):
+        event = event.event
+    if isinstance(event, ToolCallDelta):
+        return len(event.arguments)
+    return len(getattr(event, "text", ""))

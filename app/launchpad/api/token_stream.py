@@ -90,6 +90,7 @@ class TokenStream(Endpoint):
             encoder,
             debounce=settings.debounce,
             heartbeat=settings.heartbeat,
+            max_bytes=settings.max_output_bytes,
         )
         if greeting:
             frames = _Greeted(frames, greeting)

@@ -23,6 +23,8 @@ __all__ = ["LaunchpadProtocol"]
 logger = logging.getLogger("launchpad.server")
 
 RESET = struct.pack("ii", 1, 0)
+LINGER = 2.0
+"""Seconds that a client may go on to send what has been answered already."""
 SEND_TIMEOUT = 30.0
 """Seconds, where the application says nothing."""
 
@@ -92,6 +94,9 @@ class LaunchpadProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Called when the response's last bytes were handed to the transport."""
         super().on_response_complete()
+        if self.cycle.more_body:
+            # Answered before its end (a body that is too large): it may come to one, not go on.
+            self.loop.call_later(LINGER, self._end_request, self.cycle)
         if self.transport.get_write_buffer_size() and self._unread_timer is None:
             self._watch_unread()
 
@@ -107,6 +112,10 @@ class LaunchpadProtocol(HttpToolsProtocol):
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
+
+    def _end_request(self, cycle: RequestResponseCycle) -> None:
+        if self.cycle is cycle:
+            self.transport.close()
 
     def _watch_unread(self) -> None:
         timeout = self._runs.settings.send_timeout if self._runs is not None else SEND_TIMEOUT

@@ -26,4 +26,5 @@ def event_stream_generator(stream: EventStream) -> FrameStream:
         OpenAIChatEncoder(),
         debounce=settings.debounce,
         heartbeat=settings.heartbeat,
+        max_bytes=settings.max_output_bytes,
     )

@@ -11,7 +11,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Self
 
-from launchpad.errors import LaunchpadError
+from launchpad.errors import LaunchpadError, OutputTooLargeError
 from launchpad.events import RunEvent, RunFailed
 from launchpad.sse.frame import HEARTBEAT
 from launchpad.sse.refusal import Refusal
@@ -35,6 +35,7 @@ class FrameStream:
         operators: applied to each batch of events before it is encoded.
         refusable: raise `Refusal` for a failure before the first byte, so that it gets its real
             HTTP status, where the dialect wants that. Off where the head has gone already.
+        max_bytes: more than this ends the run with an error.
     """
 
     def __init__(
@@ -46,6 +47,7 @@ class FrameStream:
         heartbeat: float,
         operators: Sequence[Operator] = (),
         refusable: bool = False,
+        max_bytes: int | None = None,
     ) -> None:
         self._stream = stream
         self._encoder = encoder
@@ -53,6 +55,8 @@ class FrameStream:
         self._heartbeat = heartbeat
         self._operators = operators
         self._refusable = refusable
+        self._max_bytes = max_bytes
+        self._size = 0
         self._started = False
         self._last_sent = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -115,11 +119,17 @@ class FrameStream:
             last = events[-1] if events else None
             if isinstance(last, RunFailed):
                 return self._fail(self._encoder.encode(events[:-1]), last)
-            return self._encoder.encode(events)
+            return self._within_bounds(self._encoder.encode(events))
         except LaunchpadError as error:
             # The run cannot be told on this wire: it ends here.
             self._stream.cancel()
             return self._fail(b"", failed(error))
+
+    def _within_bounds(self, data: bytes) -> bytes:
+        self._size += len(data)
+        if self._max_bytes is not None and self._size > self._max_bytes:
+            raise OutputTooLargeError(self._max_bytes)
+        return data
 
     def _fail(self, said: bytes, failure: RunFailed) -> bytes:
         if self._refusable and not self._started and not said:
