@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import socket
+import struct
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -176,6 +178,20 @@ def test_a_stream_that_goes_wrong(rest: list[bytes], wanted: tuple[int, str], li
     assert (found.status, found.code) == wanted
     if live:
         assert heard == ["a", "b"]
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_a_reset_right_behind_the_first_token(live: bool) -> None:
+    async def script(call: Call) -> None:
+        await call.start()
+        sock = call.writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await call.send(b"".join(text("a")))
+        call.writer.transport.abort()
+
+    found, heard = fail(script, live=live)
+    assert (found.status, found.code) == (502, "upstream_cut")
+    assert heard == (["a"] if live else [])
 
 
 def test_an_error_before_the_first_token() -> None:

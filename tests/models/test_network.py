@@ -6,8 +6,11 @@ import asyncio
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import uvloop
+from pydantic_ai.exceptions import ModelAPIError
 from tests.models.upstream import DONE, STOP, Call, text, upstream
 
 from launchpad.models import aclose_clients
@@ -28,6 +31,11 @@ def trusting(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     tls_context.cache_clear()
 
 
+@pytest.fixture(params=["asyncio", "uvloop"])
+def runner(request: pytest.FixtureRequest) -> Any:
+    return asyncio.run if request.param == "asyncio" else uvloop.run
+
+
 def server_side() -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(TLS / "cert.pem", TLS / "key.pem")
@@ -38,7 +46,7 @@ async def script(call: Call) -> None:
     await call.stream(*text("a", "b"), STOP, DONE)
 
 
-def test_tls() -> None:
+def test_tls(runner: Any) -> None:
     async def main() -> None:
         async with upstream(script, ssl=server_side()) as server:
             url = server.url.replace("http://127.0.0.1", "https://localhost")
@@ -46,10 +54,27 @@ def test_tls() -> None:
                 assert await result.get_output() == "ab"
             await aclose_clients()
 
-    asyncio.run(main())
+    runner(main())
 
 
-def test_https_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_certificate_that_nobody_vouches_for(
+    runner: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("SSL_CERT_FILE")
+    tls_context.cache_clear()
+
+    async def main() -> None:
+        async with upstream(script, ssl=server_side()) as server:
+            url = server.url.replace("http://127.0.0.1", "https://localhost")
+            with pytest.raises(ModelAPIError, match="could not be reached"):
+                async with server.agent(base_url=url).run_stream("Hello"):
+                    pass
+            await aclose_clients()
+
+    runner(main())
+
+
+def test_https_through_a_proxy(runner: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
     async def main() -> None:
@@ -71,7 +96,7 @@ def test_https_through_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
             await aclose_clients()
             proxy.close()
 
-    asyncio.run(main())
+    runner(main())
     assert asked == ["CONNECT upstream.test:443 HTTP/1.1"]
 
 
