@@ -118,6 +118,9 @@ def _is_model_type(wanted: Any) -> bool:
 
 
 def _supports_schema(model: Model) -> bool:
+    candidates: list[Model] | None = getattr(model, "models", None)  # a FallbackModel's
+    if candidates is not None:
+        return all(map(_supports_schema, candidates))
     try:
         return bool(model.profile.get("supports_json_schema_output", False))
     except NotImplementedError:

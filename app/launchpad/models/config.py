@@ -31,6 +31,22 @@ class ModelProvider(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RetryPolicy:
+    """How often, and when, a model that failed before its first content is asked again.
+
+    `attempts` counts the first one too. The wait is the upstream's own `Retry-After`, or else
+    `backoff` seconds, doubled each time up to `max_backoff`, shortened at random by up to a
+    quarter. A `Retry-After` above `max_retry_after` is not waited for. Asked again are models
+    that could not be reached, were silent, broke off, or answered with 429 or 5xx.
+    """
+
+    attempts: int = 3
+    backoff: float = 0.5
+    max_backoff: float = 8.0
+    max_retry_after: float = 20.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class AgentConfig:
     """How an agent node's pydantic-ai `Agent` is built.
 
@@ -39,6 +55,10 @@ class AgentConfig:
     `system_prompt` and `instructions` are both sent with every request, in this order; `tools` run
     on the server and stay hidden from the client. `base_url` and `api_key` win over the provider's
     environment variables. `model_settings` are defaults: a request's own sampling parameters win.
+
+    `retry` and `fallbacks` act before the first content only; what a client has seen is never
+    begun again. A fallback is a model's name (at the same provider, or `PROVIDER:NAME`) or a
+    config, of which what names the model and its `retry` are read.
     """
 
     model_provider: ModelProvider | None = None
@@ -53,3 +73,5 @@ class AgentConfig:
     base_url: str | None = None
     api_key: str | None = field(default=None, repr=False)
     name: str | None = None
+    retry: RetryPolicy | None = None
+    fallbacks: Sequence[AgentConfig | str] = ()

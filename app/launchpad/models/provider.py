@@ -23,7 +23,7 @@ from launchpad.settings import Settings, get_settings
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
 
-__all__ = ["build_model", "check_config", "parse_model_name", "resolve"]
+__all__ = ["build_model", "check_config", "fallbacks_of", "parse_model_name", "resolve"]
 
 _MODELS = "models"
 P = ModelProvider
@@ -96,6 +96,29 @@ def resolve(config: AgentConfig, settings: Settings | None = None) -> AgentConfi
     return replace(config, model_provider=provider, model_name=name)
 
 
+def fallbacks_of(config: AgentConfig) -> list[AgentConfig]:
+    """The fallbacks of a resolved config as configs of their own. Raises `ConfigurationError`."""
+    found: list[AgentConfig] = []
+    for one in config.fallbacks:
+        if isinstance(one, AgentConfig):
+            found.append(replace(one, retry=one.retry or config.retry, fallbacks=()))
+        elif one.partition(":")[0].lower() in frozenset(P):
+            provider, name = parse_model_name(one)
+            same = provider is config.model_provider
+            found.append(
+                AgentConfig(
+                    model_provider=provider,
+                    model_name=name,
+                    base_url=config.base_url if same else None,
+                    api_key=config.api_key if same else None,
+                    retry=config.retry,
+                )
+            )
+        else:
+            found.append(replace(config, model_name=one, fallbacks=()))
+    return found
+
+
 def check_config(config: AgentConfig, settings: Settings | None = None) -> None:
     """Raise `ConfigurationError` for what is certainly missing: a package, a key, an address.
 
@@ -105,6 +128,8 @@ def check_config(config: AgentConfig, settings: Settings | None = None) -> None:
     if model_override.get() is not None:
         return
     config = resolve(config, settings)
+    for fallback in fallbacks_of(config):
+        check_config(fallback, settings)
     provider = cast("ModelProvider", config.model_provider)
     needs = _NEEDS[provider]
     if provider is not P.LOCAL and not config.model_name:
@@ -138,6 +163,10 @@ def build_model(config: AgentConfig, settings: Settings | None = None) -> Model:
         return override
     settings = settings or get_settings()
     config = resolve(config, settings)
+    if config.retry is not None or config.fallbacks:
+        from launchpad.models.resilience import resilient  # free for those that want none
+
+        return resilient(config, settings)
     try:
         asyncio.get_running_loop()
     except RuntimeError:

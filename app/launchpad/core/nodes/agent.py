@@ -10,13 +10,13 @@ from launchpad.core.nodes.base import Node
 from launchpad.core.task import TaskContext
 from launchpad.errors import NodeError
 from launchpad.models.agent import build_agent
-from launchpad.models.config import AgentConfig, ModelProvider
+from launchpad.models.config import AgentConfig, ModelProvider, RetryPolicy
 from launchpad.models.provider import reads_upstream_itself
 
 if TYPE_CHECKING:
     from pydantic_ai import Agent
 
-__all__ = ["AgentConfig", "AgentHolder", "AgentNode", "ModelProvider"]
+__all__ = ["AgentConfig", "AgentHolder", "AgentNode", "ModelProvider", "RetryPolicy"]
 
 
 class AgentHolder(Node):
