@@ -538,3 +538,22 @@ def test_a_chunk_without_text_is_no_first_token() -> None:
         await call.wait_closed()
 
     assert "no token within" in str(fail(script, QUICK)[0])
+
+
+def test_a_whole_answer_that_stalls() -> None:
+    async def script(call: Call) -> None:
+        call.writer.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 99\r\n\r\n{"
+        )
+        await call.wait_closed()
+
+    found, _ = fail(script, QUICK)
+    assert isinstance(found, UpstreamTimeoutError)
+
+
+def test_a_redirect_is_not_followed() -> None:
+    async def script(call: Call) -> None:
+        await call.refuse(307, {}, "Location: /elsewhere")
+
+    found, _ = fail(script)
+    assert (found.status, found.code) == (502, "upstream_error")

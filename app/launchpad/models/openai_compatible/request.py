@@ -20,6 +20,7 @@ from launchpad.models.openai_compatible.json_values import as_object
 from launchpad.models.openai_compatible.stream import AsSdkError, ChatStream, Reading
 from launchpad.models.openai_compatible.watchdog import Patience, Watchdog
 
+_WHOLE_BODY_BYTES = 32 * 1024 * 1024
 _ERROR_BODY_BYTES = 64 * 1024
 _ERROR_BODY_SECONDS = 5.0
 _HEADERS = {
@@ -70,7 +71,7 @@ async def open_stream(
             await _check_status(response)
             stream = ChatStream(response, reading, watchdog, as_sdk_error)
             if response.header(b"content-type").startswith("application/json"):
-                await _feed_whole(stream, response)
+                await _feed_whole(stream, response, watchdog)
         except BaseException:
             response.close()
             raise
@@ -113,13 +114,15 @@ def _head(*given: tuple[tuple[str, str], ...]) -> bytes:
     return text.encode("utf-8")
 
 
-async def _feed_whole(stream: ChatStream, response: Response) -> None:
+async def _feed_whole(stream: ChatStream, response: Response, watchdog: Watchdog) -> None:
     """Some servers answer whole although asked to stream."""
     data = bytearray()
     try:
-        while piece := await response.read():
+        while len(data) < _WHOLE_BODY_BYTES and (piece := await response.read()):
             data += piece
     except OSError as error:
+        if watchdog.fired is not None:
+            raise UpstreamTimeoutError(watchdog.fired) from error
         raise UpstreamError("The connection to the model provider broke.") from error
     try:
         body = as_object(json.loads(data))
