@@ -36,7 +36,7 @@ __all__ = ["run"]
 PROFILE = PEERS / "profile.out"
 SUBJECTS_SHOWN = ("launchpad", "launchpad-chat")
 _PACKAGES = (
-    "pydantic_ai", "pydantic_graph", "pydantic_core", "pydantic", "openai", "aiohttp", "yarl",
+    "pydantic_ai", "pydantic_graph", "pydantic_core", "pydantic", "openai", "httptools",
     "uvicorn", "starlette", "fastapi", "uvloop", "asyncio", "opentelemetry", "msgspec", "httptools",
 )  # fmt: skip
 

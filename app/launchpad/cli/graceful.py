@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import signal
 import socket
@@ -57,6 +58,7 @@ class GracefulServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Called by uvicorn."""
         await super().startup(sockets)
+        _settle_memory()
         if self.started and self._ready is not None:
             self._ready()
 
@@ -110,3 +112,14 @@ class GracefulServer(uvicorn.Server):
             task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=LAST_WORDS)
+
+
+def _settle_memory() -> None:
+    """Leave what the start has made out of every later collection, and collect less often.
+
+    pydantic-ai alone makes some 300,000 objects that live as long as the process. Looking through
+    them again and again costs an agent's run 0.4 ms of its 2.9.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(5_000, 20, 50)
