@@ -100,3 +100,29 @@ def test_a_plain_function_runs_in_a_thread_and_delays_nobody(model: str) -> None
         blocked.close()
     assert THREADS
     assert "served" not in THREADS, "not the event loop's thread"
+
+
+def test_more_at_once_than_asyncios_pool_has_threads() -> None:
+    """And what that pool is needed for, name lookups for instance, is not held up by them."""
+    with Served(FLOWS, heartbeat=0.0) as served:
+        clients = [
+            open_stream(served.url + CHAT, chat("thread"), wait_head=False) for _ in "x" * 64
+        ]
+        eventually(lambda: len(THREADS) == 64, "all of them at work")
+        GO_ON.set()
+        for client in clients:
+            client.read_head()
+            assert client.read_all()[-1].data == "[DONE]"
+            client.close()
+
+
+def test_a_function_that_never_returns_does_not_hold_up_the_end() -> None:
+    with Served(FLOWS, heartbeat=0.0, shutdown_grace=0.1) as served:
+        client = open_stream(served.url + CHAT, chat("thread"), wait_head=False)
+        assert AT_WORK.wait(20)
+        served.stop()
+        served.join(15)
+        client.read_head()
+        assert client.status == 503
+        client.close()
+        assert not GO_ON.is_set()

@@ -19,6 +19,7 @@ from launchpad.core.observed import ObservedRun
 from launchpad.core.shelter import sheltered
 from launchpad.core.speech import Speech, from_thread
 from launchpad.core.task import TaskContext
+from launchpad.core.threads import in_thread
 from launchpad.core.validate import Graph
 from launchpad.errors import LaunchpadError, NodeError
 from launchpad.events import (
@@ -205,7 +206,7 @@ class Run:
         if _is_async(type(node)):
             result: Any = process(self._context)
         else:
-            result = await asyncio.to_thread(process, self._context)
+            result = await in_thread(process, self._context)
         if inspect.isawaitable(result):
             result = await result
         if _has(result, "__aiter__"):

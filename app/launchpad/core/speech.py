@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 from launchpad.core.lift import DELTAS, lift
+from launchpad.core.threads import in_thread
 from launchpad.events import Delta, JsonDelta, JsonSnapshot, TextDelta
 from launchpad.stream.mailbox import Mailbox
 
@@ -125,7 +126,7 @@ async def from_thread(words: Iterator[Any]) -> AsyncIterator[Any]:
     """A plain generator's items, each made in a thread, so that it may block."""
     done = object()
     try:
-        while (item := await asyncio.to_thread(next, words, done)) is not done:
+        while (item := await in_thread(next, words, done)) is not done:
             yield item
     finally:
         close = getattr(words, "close", None)

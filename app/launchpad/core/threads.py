@@ -1,0 +1,97 @@
+"""`in_thread`: a user's function that may block, in a thread that nobody has to wait for."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from contextvars import copy_context
+from typing import Any, TypeVar
+
+__all__ = ["in_thread"]
+
+T = TypeVar("T")
+
+LIMIT = 256
+"""Threads at once; more calls wait. Only as many are started as there is work for."""
+IDLE = 30.0
+"""Seconds after which a thread without work ends."""
+
+
+async def in_thread(function: Callable[..., T], *args: Any) -> T:
+    """As `asyncio.to_thread`, but for its pool.
+
+    That one has six threads on two cores, which name lookups and the start of the local model
+    share; and the end of the process waits for whatever goes on in them. These are daemons: a
+    function that never returns holds up neither.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[T] = loop.create_future()
+    context = copy_context()
+
+    def work() -> None:
+        try:
+            result = context.run(function, *args)
+        except BaseException as error:  # noqa: BLE001  (raised again where it is awaited)
+            tell(_fail, error)
+        else:
+            tell(_resolve, result)
+
+    def tell(how: Callable[[asyncio.Future[T], Any], None], what: object) -> None:
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(how, future, what)
+
+    _pool.submit(work)
+    return await future
+
+
+def _resolve(future: asyncio.Future[Any], result: object) -> None:
+    if not future.done():
+        future.set_result(result)
+
+
+def _fail(future: asyncio.Future[Any], error: BaseException) -> None:
+    if future.done():
+        return
+    if isinstance(error, StopIteration):  # no future takes one
+        error = RuntimeError("a function run in a thread raised StopIteration")
+    future.set_exception(error)
+
+
+class _Pool:
+    """Daemon threads, started when there is none to spare."""
+
+    def __init__(self) -> None:
+        self._changed = threading.Condition()
+        self._work: deque[Callable[[], None]] = deque()
+        self._threads = 0
+        self._idle = 0
+
+    def submit(self, work: Callable[[], None]) -> None:
+        with self._changed:
+            self._work.append(work)
+            if self._idle >= len(self._work):
+                self._changed.notify()
+            elif self._threads < LIMIT:
+                self._threads += 1
+                threading.Thread(target=self._run, name="launchpad-node", daemon=True).start()
+
+    def _run(self) -> None:
+        while (work := self._take()) is not None:
+            work()
+            del work  # it holds what the run had
+
+    def _take(self) -> Callable[[], None] | None:
+        with self._changed:
+            self._idle += 1
+            self._changed.wait_for(lambda: self._work, IDLE)
+            self._idle -= 1
+            if self._work:
+                return self._work.popleft()
+            self._threads -= 1
+            return None
+
+
+_pool = _Pool()
