@@ -66,8 +66,8 @@ class Settings(BaseSettings):
     # What bounds it
     max_body_bytes: int = Field(default=4 * 1024 * 1024, gt=0)
     max_messages: int = Field(default=2048, gt=0)
-    max_output_bytes: int = Field(default=64 * 1024 * 1024, gt=0)
-    """An answer ends with an error beyond this: as sent when it streams, its text otherwise."""
+    max_output_bytes: int = Field(default=16 * 1024 * 1024, gt=0)
+    """An answer whose text is longer ends with an error (one that streams: before twice this)."""
     max_choices: int = Field(default=8, gt=0)
     max_concurrent_runs: int = Field(default=1024, gt=0)
     max_concurrent_runs_per_key: int | None = Field(default=None, gt=0)
@@ -99,6 +99,11 @@ class Settings(BaseSettings):
         if any(not (name.strip() and equals and target.strip()) for name, equals, target in pairs):
             raise ValueError("write it as name=workflow,name2=workflow2")
         return {name.strip(): target.strip() for name, _, target in pairs}
+
+    @field_validator("api_keys_file", mode="before")
+    @classmethod
+    def _no_file(cls, value: object) -> object:
+        return None if value == "" else value
 
     @field_validator("api_keys", "cors_origins", mode="before")
     @classmethod

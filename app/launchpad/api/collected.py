@@ -10,9 +10,10 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from launchpad.errors import LaunchpadError, OutputTooLargeError
-from launchpad.events import OfChoice, RunEvent, RunFailed, ToolCallDelta
+from launchpad.events import RunEvent, RunFailed
 from launchpad.stream.failure import failed
 from launchpad.stream.run_stream import EventStream
+from launchpad.stream.size import size_of
 from launchpad.wire.base import Failure
 
 
@@ -78,7 +79,7 @@ class CollectedResponse:
     def _check_size(self, events: Sequence[RunEvent]) -> None:
         if self._max_bytes is None:
             return
-        self._size += sum(map(_length, events))
+        self._size += size_of(events)
         if self._size > self._max_bytes:
             raise OutputTooLargeError(self._max_bytes)
 
@@ -92,12 +93,3 @@ class CollectedResponse:
             pass
         self._left = True
         self._stream.cancel()
-
-
-def _length(event: RunEvent) -> int:
-    """The characters that an event adds to the answer."""
-    if isinstance(event, OfChoice):
-        event = event.event
-    if isinstance(event, ToolCallDelta):
-        return len(event.arguments)
-    return len(getattr(event, "text", ""))

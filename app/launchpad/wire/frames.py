@@ -18,6 +18,7 @@ from launchpad.sse.refusal import Refusal
 from launchpad.stream.coalesce import coalesce
 from launchpad.stream.failure import failed
 from launchpad.stream.run_stream import EventStream
+from launchpad.stream.size import size_of
 from launchpad.wire.base import Encoder
 
 Operator = Callable[[Sequence[RunEvent]], Sequence[RunEvent]]
@@ -35,7 +36,8 @@ class FrameStream:
         operators: applied to each batch of events before it is encoded.
         refusable: raise `Refusal` for a failure before the first byte, so that it gets its real
             HTTP status, where the dialect wants that. Off where the head has gone already.
-        max_bytes: more than this ends the run with an error.
+        max_bytes: an answer that is certainly longer ends with an error, between once and twice
+            this much text.
     """
 
     def __init__(
@@ -56,7 +58,8 @@ class FrameStream:
         self._operators = operators
         self._refusable = refusable
         self._max_bytes = max_bytes
-        self._size = 0
+        self._sent = 0
+        self._said = 0
         self._started = False
         self._last_sent = 0.0
         self._timer: asyncio.TimerHandle | None = None
@@ -119,16 +122,20 @@ class FrameStream:
             last = events[-1] if events else None
             if isinstance(last, RunFailed):
                 return self._fail(self._encoder.encode(events[:-1]), last)
-            return self._within_bounds(self._encoder.encode(events))
+            return self._within_bounds(events, self._encoder.encode(events))
         except LaunchpadError as error:
             # The run cannot be told on this wire: it ends here.
             self._stream.cancel()
             return self._fail(b"", failed(error))
 
-    def _within_bounds(self, data: bytes) -> bytes:
-        self._size += len(data)
-        if self._max_bytes is not None and self._size > self._max_bytes:
-            raise OutputTooLargeError(self._max_bytes)
+    def _within_bounds(self, events: Sequence[RunEvent], data: bytes) -> bytes:
+        limit = self._max_bytes
+        self._sent += len(data)
+        if limit is not None and self._sent > limit:
+            # Frames are larger than their text, so up to here there was nothing to count.
+            self._said += size_of(events)
+            if self._said > limit:
+                raise OutputTooLargeError(limit)
         return data
 
     def _fail(self, said: bytes, failure: RunFailed) -> bytes:

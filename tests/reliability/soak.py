@@ -1,0 +1,350 @@
+"""A soak: hundreds of streams at once, faults and leavers at random, and what is left of them.
+
+    make soak                       two minutes, 200 clients
+    make soak ARGS="--seconds 600 --clients 400 --seed 7"
+
+Starts `launchpad serve` as a process behind a scripted upstream, loads it, and prints a table.
+Exits with 1 where a token was lost, or something is left.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import httpx
+
+from launchpad.testing.prompt import Prompt
+from launchpad.testing.scripted_upstream import ScriptedUpstream
+from launchpad.testing.sse import Stream, open_stream
+from launchpad.testing.steps import (
+    Chunk,
+    Die,
+    Done,
+    ErrorEvent,
+    Garbage,
+    HalfEvent,
+    Hang,
+    NoFinish,
+    Repeat,
+    Status,
+    Step,
+)
+
+ROOT = Path(__file__).parents[2]
+CHAT = "/v1/chat/completions"
+TOKEN = re.compile(r"t(\d+) ")
+SETTINGS = {
+    "LAUNCHPAD_MODEL": "openai:scripted",
+    "LAUNCHPAD_HEARTBEAT": "0.5",
+    "LAUNCHPAD_SEND_TIMEOUT": "1",
+    "LAUNCHPAD_STALL_TIMEOUT": "1",
+    "LAUNCHPAD_FIRST_TOKEN_TIMEOUT": "5",
+    "LAUNCHPAD_SHUTDOWN_GRACE": "5",
+    "LAUNCHPAD_LOG_LEVEL": "error",
+    "LAUNCHPAD_MAX_CONCURRENT_RUNS": "10000",
+}
+FAULTS: dict[str, Sequence[Step]] = {
+    "none": (),
+    "reset": (Die(),),
+    "close": (Die(reset=False),),
+    "stall": (Hang(),),
+    "no finish": (NoFinish(),),
+    "garbage": (Garbage(), Done()),
+    "half an event": (HalfEvent("lost"), Die(reset=False)),
+    "error event": (ErrorEvent("no"),),
+    "500": (Status(500),),
+    "429": (Status(429, {"Retry-After": "1"}),),
+}
+WEIGHTS = (60, 4, 4, 2, 4, 4, 4, 4, 4, 4)
+
+
+@dataclass
+class Table:
+    """What happened, and what is left."""
+
+    started: int = 0
+    completed: int = 0
+    cut: int = 0
+    """By their client: it left, or did not read."""
+    errors: Counter[str] = field(default_factory=Counter[str])
+    wrong: list[str] = field(default_factory=list[str])
+    """What should not have happened."""
+    tokens: int = 0
+    lost: int = 0
+    seconds: float = 0.0
+    before: dict[str, int] = field(default_factory=dict[str, int])
+    after: dict[str, int] = field(default_factory=dict[str, int])
+    exit_code: int | None = None
+
+    @property
+    def left(self) -> dict[str, int]:
+        return {what: self.after[what] - self.before[what] for what in ("tasks", "sockets")}
+
+    @property
+    def fine(self) -> bool:
+        nothing_left = all(number <= 0 for number in self.left.values())
+        return not self.lost and not self.wrong and nothing_left and self.exit_code == 0
+
+    def __str__(self) -> str:
+        rows = [
+            ("streams started", f"{self.started:,} in {self.seconds:.0f} s"),
+            ("completed", f"{self.completed:,}"),
+            ("cut by their client", f"{self.cut:,}"),
+            *((f"error {code}", f"{count:,}") for code, count in sorted(self.errors.items())),
+            ("tokens received", f"{self.tokens:,}"),
+            ("tokens lost", f"{self.lost:,}"),
+            ("memory at start", f"{self.before['memory'] / 1024:.1f} MiB"),
+            ("memory at end", f"{self.after['memory'] / 1024:.1f} MiB"),
+            ("tasks left", f"{self.left['tasks']}"),
+            ("sockets left", f"{self.left['sockets']}"),
+            ("exit code after SIGTERM", f"{self.exit_code}"),
+        ]
+        wide = max(len(name) for name, _ in rows)
+        return "\n".join(f"| {name:<{wide}} | {value:>20} |" for name, value in rows)
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One client's plan: what the upstream will do to it, and what it will do itself."""
+
+    model: str
+    stream: bool
+    fault: str
+    tokens: int
+    pace: float
+    leaves_after: int | None
+    reads: str
+
+    @classmethod
+    def random(cls, dice: random.Random) -> Visit:
+        tokens = dice.randrange(1, 120)
+        reads = dice.choices(["at once", "slowly", "never"], [90, 7, 3])[0]
+        return cls(
+            model=dice.choice(["talk", "direct", "retry"]),
+            stream=reads == "never" or dice.random() < 0.85,
+            fault="none" if reads != "at once" else dice.choices(list(FAULTS), WEIGHTS)[0],
+            tokens=tokens,
+            pace=dice.choice([0.0, 0.005, 0.02]),
+            leaves_after=dice.randrange(tokens + 1) if dice.random() < 0.25 else None,
+            reads=reads,
+        )
+
+    def steps(self) -> list[Step]:
+        """What the upstream does; told by the user's message."""
+        if self.reads == "never":
+            return [Repeat("t{i} " + "x" * 2000)]
+        fault = FAULTS[self.fault]
+        if fault and isinstance(fault[0], Status):
+            return list(fault)
+        return [Repeat("t{i} ", self.tokens, self.pace), *fault]
+
+    @property
+    def words(self) -> str:
+        return json.dumps(self.__dict__)
+
+
+def reply(prompt: Prompt) -> Sequence[Step]:
+    text = prompt.user_text
+    return Visit(**json.loads(text)).steps() if text.startswith("{") else [Chunk("hello")]
+
+
+class Soak:
+    """Clients for `seconds`, `clients` of them at once."""
+
+    def __init__(self, url: str, seed: int) -> None:
+        self._url = url
+        self._dice = random.Random(seed)
+        self._lock = threading.Lock()
+        self.table = Table()
+
+    def run(self, clients: int, seconds: float) -> None:
+        deadline = time.monotonic() + seconds
+        self.table.seconds = seconds
+
+        def client() -> None:
+            while time.monotonic() < deadline:
+                with self._lock:
+                    visit = Visit.random(self._dice)
+                    self.table.started += 1
+                try:
+                    self._visit(visit)
+                except Exception as error:  # noqa: BLE001  (told in the table)
+                    self._note_wrong(visit, repr(error))
+
+        with ThreadPoolExecutor(clients) as pool:
+            for one in [pool.submit(client) for _ in range(clients)]:
+                one.result()
+
+    def _visit(self, visit: Visit) -> None:
+        body = {
+            "model": visit.model,
+            "stream": visit.stream,
+            "messages": [{"role": "user", "content": visit.words}],
+        }
+        small = 4096 if visit.reads != "at once" else None
+        never = visit.reads == "never"
+        with open_stream(
+            self._url + CHAT,
+            body,
+            timeout=60,
+            receive_buffer=small,
+            wait_head=not never and visit.leaves_after != 0,
+        ) as stream:
+            if never:
+                time.sleep(2.5)
+                self._count(cut=1)
+            elif visit.leaves_after == 0:
+                self._count(cut=1)
+            elif stream.status != 200 or not visit.stream:
+                self._whole(visit, stream)
+            else:
+                self._events(visit, stream)
+
+    def _whole(self, visit: Visit, stream: Stream) -> None:
+        body = json.loads(stream.read_body())
+        if stream.status != 200:
+            self._count(error=f"{stream.status} {body['error']['code']}")
+            return
+        self._check(visit, body["choices"][0]["message"]["content"], whole=True)
+        self._count(completed=1)
+
+    def _events(self, visit: Visit, stream: Stream) -> None:
+        words, error, done, count = "", None, False, 0
+        for event in stream:
+            if event.data == "[DONE]":
+                done = True
+                continue
+            chunk = json.loads(event.data)
+            if "error" in chunk:
+                error = chunk["error"]["code"]
+                continue
+            words += chunk["choices"][0]["delta"].get("content") or ""
+            count += 1
+            if visit.leaves_after is not None and count >= visit.leaves_after:
+                self._check(visit, words, whole=False)
+                self._count(cut=1)
+                return
+            if visit.reads == "slowly":
+                time.sleep(0.01)
+        if stream.ended != "complete" or done == (error is not None):
+            self._note_wrong(visit, f"ended {stream.ended}, done {done}, error {error}")
+        # A reset takes with it what was still on its way to us.
+        self._check(visit, words, whole=visit.fault != "reset")
+        if error is not None:
+            self._count(error=f"event {error}")
+        else:
+            self._count(completed=1)
+
+    def _check(self, visit: Visit, words: str, *, whole: bool) -> None:
+        numbers = [int(number) for number in TOKEN.findall(words)]
+        refused = isinstance(next(iter(FAULTS[visit.fault]), None), Status)
+        expected = visit.tokens if whole and not refused else len(numbers)
+        lost = expected - len(set(numbers) & set(range(expected)))
+        if numbers != sorted(set(numbers)) or "".join(f"t{n} " for n in numbers) != words:
+            self._note_wrong(visit, f"out of order: {words[:200]}")
+        if lost:
+            self._note_wrong(visit, f"lost {lost}, the last is {numbers[-1:]}")
+        with self._lock:
+            self.table.tokens += len(numbers)
+            self.table.lost += lost
+
+    def _count(self, *, completed: int = 0, cut: int = 0, error: str | None = None) -> None:
+        with self._lock:
+            self.table.completed += completed
+            self.table.cut += cut
+            if error is not None:
+                self.table.errors[error] += 1
+
+    def _note_wrong(self, visit: Visit, what: str) -> None:
+        with self._lock:
+            self.table.wrong.append(f"{what} ({visit})")
+
+
+@contextmanager
+def server(upstream: ScriptedUpstream) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+    own = {name: value for name, value in os.environ.items() if not name.startswith("LAUNCHPAD_")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "launchpad", "serve", "tests.reliability.soak_flows", "--port", "0"],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env=own
+        | SETTINGS
+        | {"OPENAI_BASE_URL": upstream.base_url, "PYTHONUNBUFFERED": "1", "COLUMNS": "200"},
+    )
+    try:
+        assert process.stdout is not None
+        url = ""
+        for line in process.stdout:
+            if found := re.search(r" on (http://\S+)", line):
+                url = found[1]
+                break
+        threading.Thread(target=process.stdout.read, daemon=True).start()
+        yield url, process
+    finally:
+        process.kill()
+        process.wait()
+
+
+def census(url: str) -> dict[str, int]:
+    body = {"model": "census", "messages": [{"role": "user", "content": "count"}]}
+    answer = httpx.post(url + CHAT, json=body, timeout=60).json()
+    counted: dict[str, int] = json.loads(answer["choices"][0]["message"]["content"])
+    return counted
+
+
+def settled(url: str, upstream: ScriptedUpstream, like: dict[str, int] | None) -> dict[str, int]:
+    """The census once no stream is open, and once it is back where it was, where it comes back."""
+    deadline = time.monotonic() + 20
+    upstream.wait_idle(20)
+    while True:
+        counted = census(url)
+        counted["sockets"] -= upstream.open_connections
+        back = like is None or all(counted[what] <= like[what] for what in ("tasks", "sockets"))
+        if back or time.monotonic() > deadline:
+            return counted
+        time.sleep(0.2)
+
+
+def soak(*, seconds: float, clients: int, seed: int) -> Table:
+    """Warm up, count, soak, count again, end the server."""
+    with ScriptedUpstream(reply) as upstream, server(upstream) as (url, process):
+        Soak(url, seed + 1).run(clients, min(5.0, seconds / 3))
+        before = settled(url, upstream, None)
+        run = Soak(url, seed)
+        run.run(clients, seconds)
+        table = run.table
+        table.before = before
+        table.after = settled(url, upstream, before)
+        process.send_signal(signal.SIGTERM)
+        table.exit_code = process.wait(30)
+    return table
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seconds", type=float, default=120.0)
+    parser.add_argument("--clients", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    table = soak(**vars(parser.parse_args()))
+    sys.stdout.write("\n".join([str(table), *(f"WRONG: {one}" for one in table.wrong[:20])]) + "\n")
+    return 0 if table.fine else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
