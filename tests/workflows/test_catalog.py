@@ -12,11 +12,14 @@ from pydantic import BaseModel
 from launchpad.core.nodes.agent import AgentConfig, AgentNode
 from launchpad.core.nodes.agent_streaming_node import AgentStreamingNode
 from launchpad.core.nodes.base import Node
+from launchpad.core.nodes.concurrent import ConcurrentNode
 from launchpad.core.nodes.model_streaming_node import ModelStreamingNode
 from launchpad.core.schema import NodeConfig, WorkflowSchema
 from launchpad.core.task import TaskContext
 from launchpad.core.workflow import Workflow
 from launchpad.errors import ConfigurationError, UnknownModelError
+from launchpad.settings import Settings
+from launchpad.testing import ScriptedModel, override_model
 from launchpad.wire.openai_chat.schema import OpenAIChatSchema
 from launchpad.workflows.capabilities import capabilities_of
 from launchpad.workflows.catalog import Catalog
@@ -54,7 +57,37 @@ class Silent(AgentNode):
 
 class Chat(ModelStreamingNode):
     def get_agent_config(self) -> AgentConfig:
+        return AgentConfig(model_name="openai:some")
+
+
+class LocalChat(ModelStreamingNode):
+    def get_agent_config(self) -> AgentConfig:
+        return AgentConfig(model_name="local:")
+
+
+class DefaultChat(ModelStreamingNode):
+    def get_agent_config(self) -> AgentConfig:
         return AgentConfig()
+
+
+class ReadsTheRun(AgentStreamingNode):
+    takes_client_form = True
+
+    def get_agent_config(self) -> AgentConfig:
+        return AgentConfig(instructions=self.task_context.event.get_message())
+
+
+class Unannotated(Node):
+    async def process(self, task_context: TaskContext) -> Any:
+        yield "words"
+
+
+class SaysText(Unannotated):
+    speaks_json = False
+
+
+class AtOnce(ConcurrentNode):
+    pass
 
 
 def flow(*nodes: type[Node], schema: type[BaseModel] = OpenAIChatSchema) -> type[Workflow]:
@@ -117,6 +150,10 @@ def test_wrong_registries_and_aliases_are_refused() -> None:
         ((Text, Structured), True, False, True),
         ((Silent,), False, False, True),
         ((Chat,), True, True, False),
+        ((LocalChat,), True, False, False),
+        ((ReadsTheRun,), True, True, True),
+        ((Unannotated,), False, False, True),
+        ((SaysText,), False, False, False),
     ],
 )
 def test_capabilities_are_read_off_the_nodes(
@@ -124,6 +161,37 @@ def test_capabilities_are_read_off_the_nodes(
 ) -> None:
     can = capabilities_of(flow(*nodes))
     assert (can.sampling, can.client_tools, can.structured) == (sampling, form, structured)
+
+
+def test_a_concurrent_node_says_only_what_its_members_say() -> None:
+    drawn = WorkflowSchema(
+        event_schema=OpenAIChatSchema,
+        start=AtOnce,
+        nodes=[NodeConfig(node=AtOnce, concurrent_nodes=[Text, Words])],
+    )
+    workflow = type("Both", (Workflow,), {"workflow_schema": drawn})
+    assert not capabilities_of(workflow).structured
+
+
+def test_the_default_model_decides_about_tools() -> None:
+    (served,) = Catalog([flow(DefaultChat)]).served
+
+    def takes_tools(model: str) -> bool:
+        return served.capabilities(Settings(_env_file=None, model=model)).client_tools
+
+    assert not takes_tools("local")
+    assert takes_tools("openai:some")
+    assert takes_tools("bogus"), "the run says what is wrong with it"
+    with override_model(ScriptedModel()):
+        assert takes_tools("local"), "the model that stands in can call them"
+
+
+def test_text_only_examples_are_refused_valid_json_chunks() -> None:
+    settings = Settings(_env_file=None)
+    structured = {
+        one.id for one in Catalog(WorkflowRegistry).served if one.capabilities(settings).structured
+    }
+    assert structured == {"streaming"}
 
 
 def test_the_shipped_registry() -> None:

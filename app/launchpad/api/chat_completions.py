@@ -47,7 +47,7 @@ class ChatCompletions(Endpoint):
         served = self._find(payload.get("model"))
         self._check_length(payload.get("messages"))
         request = served.chat_schema.model_validate(payload)
-        ignored = review(request, served.capabilities(settings.max_choices))
+        ignored = review(request, served.capabilities(settings))
         run_id = secrets.token_hex(16)
         headers = {REQUEST_ID_HEADER: run_id}
         if ignored:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib import import_module
-from typing import Any, cast
 
-from launchpad.core.nodes.base import Node
 from launchpad.core.workflow import Workflow
 from launchpad.errors import ConfigurationError
 from launchpad.models.config import AgentConfig, ModelProvider
 from launchpad.models.provider import check_config, resolve
 from launchpad.settings import Settings
+from launchpad.workflows.capabilities import agent_config_of
 from launchpad.workflows.catalog import ServedWorkflow
 
 __all__ = ["Readiness", "look_at", "preload"]
@@ -58,20 +57,7 @@ def preload(workflows: Iterable[type[Workflow]]) -> None:
 
 
 def _configs(workflow: type[Workflow]) -> Iterator[AgentConfig]:
-    for node in _nodes(workflow):
-        if not hasattr(node, "get_agent_config"):
-            continue
-        try:
-            config = cast("Any", node()).get_agent_config()
-        except Exception:  # noqa: BLE001, S112  (the user's code, outside of a run)
-            continue
-        if isinstance(config, AgentConfig):
+    for node in workflow.node_classes():
+        config = agent_config_of(node)
+        if config is not None:
             yield config
-
-
-def _nodes(workflow: type[Workflow]) -> Iterable[type[Node]]:
-    schema = workflow.workflow_schema
-    nodes = {schema.start: None}
-    for config in schema.nodes:
-        nodes |= dict.fromkeys((config.node, *config.connections, *config.concurrent_nodes))
-    return nodes

@@ -23,7 +23,14 @@ from launchpad.settings import Settings, get_settings
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
 
-__all__ = ["build_model", "check_config", "fallbacks_of", "parse_model_name", "resolve"]
+__all__ = [
+    "build_model",
+    "check_config",
+    "fallbacks_of",
+    "parse_model_name",
+    "resolve",
+    "takes_tools",
+]
 
 _MODELS = "models"
 P = ModelProvider
@@ -150,6 +157,22 @@ def check_config(config: AgentConfig, settings: Settings | None = None) -> None:
     if needs.keys and not config.api_key and not any(environ.get(name) for name in needs.keys):
         names = " or ".join(needs.keys)
         raise MissingConfigurationError(f"Models of {provider.value} need a key: set {names}.")
+
+
+def takes_tools(config: AgentConfig, settings: Settings | None = None) -> bool:
+    """Whether the config's model can call tools, as far as it can be told without building it.
+
+    The local model cannot; of others it is known only with their answer. Its fallbacks do not
+    count. Raises `ConfigurationError` for a model name that cannot be read.
+    """
+    override = model_override.get()
+    if override is not None:
+        try:
+            return bool(override.profile.get("supports_tools", True))
+        except NotImplementedError:
+            # A FallbackModel has no profile of its own.
+            return True
+    return resolve(config, settings).model_provider is not P.LOCAL
 
 
 def build_model(config: AgentConfig, settings: Settings | None = None) -> Model:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import typing
+from typing import Any, cast
 
 from launchpad.core.nodes.agent import AgentHolder
 from launchpad.core.nodes.agent_streaming_node import AgentStreamingNode
@@ -11,26 +12,56 @@ from launchpad.core.nodes.concurrent import ConcurrentNode
 from launchpad.core.nodes.model_streaming_node import ModelStreamingNode
 from launchpad.core.nodes.router import BaseRouter
 from launchpad.core.workflow import Workflow
+from launchpad.errors import ConfigurationError
+from launchpad.models.config import AgentConfig
+from launchpad.models.provider import takes_tools
+from launchpad.settings import Settings, get_settings
 from launchpad.wire.openai_chat.parameters import Capabilities
 
-__all__ = ["capabilities_of"]
+__all__ = ["agent_config_of", "capabilities_of"]
 
 
-def capabilities_of(workflow: type[Workflow]) -> Capabilities:
-    """What every request to `workflow` may ask for; how many choices is the server's to say."""
+def capabilities_of(workflow: type[Workflow], settings: Settings | None = None) -> Capabilities:
+    """What a request to `workflow` may ask for; how many choices is the server's to say.
+
+    The default model of `settings` is the one that nodes ask where they name none.
+    """
+    settings = settings or get_settings()
     nodes = list(workflow.node_classes())
     asking = [node for node in nodes if issubclass(node, AgentStreamingNode | ModelStreamingNode)]
-    takes_form = any(node.takes_client_form for node in asking)
+    taking = [node for node in asking if node.takes_client_form]
     return Capabilities(
         sampling=bool(asking),
-        client_tools=takes_form,
-        response_format=takes_form,
+        client_tools=any(_may_take_tools(node, settings) for node in taking),
+        response_format=bool(taking),
         structured=any(_may_speak_json(node) for node in nodes),
     )
 
 
+def agent_config_of(node: type[Node]) -> AgentConfig | None:
+    """The config of a node that asks a model; None where it has none, or only a run can tell."""
+    if not hasattr(node, "get_agent_config"):
+        return None
+    try:
+        config: object = cast("Any", node.instance()).get_agent_config()
+    except Exception:  # noqa: BLE001 - the user's code, which may read the run's event
+        return None
+    return config if isinstance(config, AgentConfig) else None
+
+
+def _may_take_tools(node: type[Node], settings: Settings) -> bool:
+    config = agent_config_of(node)
+    try:
+        return config is None or takes_tools(config, settings)
+    except ConfigurationError:
+        # Its run says what is wrong with the model's name.
+        return True
+
+
 def _may_speak_json(node: type[Node]) -> bool:
     """Whether the node's output can be JSON. What cannot be told may be."""
+    if node.speaks_json is not None:
+        return node.speaks_json
     if issubclass(node, BaseRouter | ModelStreamingNode):
         # A plain chat model does where `response_format` asks for it, which is its own matter.
         return False
@@ -38,7 +69,8 @@ def _may_speak_json(node: type[Node]) -> bool:
         # Only the nodes that it runs speak, and they are asked themselves.
         return False
     if issubclass(node, AgentHolder):
-        return node.instance().get_agent_config().output_type is not str
+        config = agent_config_of(node)
+        return config is None or config.output_type is not str
     return not _yields_only_str(node)
 
 

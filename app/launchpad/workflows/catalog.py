@@ -9,6 +9,8 @@ from typing import Any, cast
 
 from launchpad.core.workflow import Workflow
 from launchpad.errors import ConfigurationError, UnknownModelError
+from launchpad.models.override import model_override
+from launchpad.settings import Settings
 from launchpad.wire.openai_chat.parameters import Capabilities
 from launchpad.wire.openai_chat.schema import OpenAIChatSchema
 from launchpad.workflows.capabilities import capabilities_of
@@ -20,7 +22,7 @@ Registry = type[Enum] | Mapping[str, type[Workflow]] | Iterable[type[Workflow]]
 
 DEFAULT_ID = "default"
 
-_capabilities: dict[tuple[type[Workflow], int], Capabilities] = {}
+_capabilities: dict[tuple[type[Workflow], int, str], Capabilities] = {}
 
 
 @dataclass(frozen=True)
@@ -42,13 +44,17 @@ class ServedWorkflow:
         schema = self.workflow.workflow_schema.event_schema
         return schema if issubclass(schema, OpenAIChatSchema) else OpenAIChatSchema
 
-    def capabilities(self, max_choices: int) -> Capabilities:
+    def capabilities(self, settings: Settings) -> Capabilities:
         """What a request may ask of the workflow. Found once: it builds every agent's config."""
-        key = (self.workflow, max_choices)
-        found = _capabilities.get(key)
+        key = (self.workflow, settings.max_choices, settings.model)
+        # A model that stands in is there for a test, and decides for itself.
+        stands_in = model_override.get() is not None
+        found = None if stands_in else _capabilities.get(key)
         if found is None:
-            found = replace(capabilities_of(self.workflow), choices=max_choices)
-            _capabilities[key] = found
+            found = capabilities_of(self.workflow, settings)
+            found = replace(found, choices=settings.max_choices)
+            if not stands_in:
+                _capabilities[key] = found
         return found
 
     def event(self, request: OpenAIChatSchema) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from abc import ABC, abstractmethod
 from functools import lru_cache
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import BaseModel
 
@@ -24,6 +24,12 @@ class Node(ABC):
 
     class OutputType(BaseModel):
         """What the node produces; derive from it to give the output fields."""
+
+    speaks_json: ClassVar[bool | None] = None
+    """Whether what the node says is JSON, where its author knows better than its annotations.
+
+    A request for `valid_json_chunks` is refused where no node of the workflow can say JSON.
+    """
 
     _finish_reason: FinishReason | None = None
     _called_model: bool = False

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 class LangChainNode(LangChainStreamingNode):
     """A prompt and the configured default model."""
 
+    speaks_json = False
+
     def get_runnable(self) -> Runnable[Any, Any]:
         """The chain: any Runnable will do."""
         from langchain_core.prompts import ChatPromptTemplate
