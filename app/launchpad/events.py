@@ -11,6 +11,7 @@ time interleave; each event names its node.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import msgspec
@@ -39,6 +40,16 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
             self.cached_input_tokens + other.cached_input_tokens,
             self.reasoning_tokens + other.reasoning_tokens,
         )
+
+
+def total_usage(usages: Sequence[Usage | None]) -> Usage | None:
+    """The sum; None where there is nothing to sum, or where one is unknown."""
+    total: Usage | None = None
+    for usage in usages:
+        if usage is None:
+            return None
+        total = usage if total is None else total + usage
+    return total
 
 
 class RunStarted(RunEvent, frozen=True, gc=True):

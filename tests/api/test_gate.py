@@ -7,9 +7,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from fastapi import Depends, FastAPI, HTTPException, Request
 
 from launchpad.api.app import create_app
 from launchpad.api.gate import read_keys
+from launchpad.api.router import create_router
 from launchpad.errors import ConfigurationError
 from launchpad.testing.server import Server, serve
 
@@ -90,3 +92,43 @@ def test_cors_is_off_until_origins_are_named(server: Server) -> None:
         assert answer.headers["access-control-allow-origin"] == "https://app.example"
         answer = httpx.post(url, json=chat(), headers={"origin": "https://other.example"})
         assert answer.status_code == 403
+
+
+@pytest.mark.parametrize("text", ["", "# only a comment\n"])
+def test_a_key_file_without_keys_does_not_open_the_server(tmp_path: Path, text: str) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text(text)
+    with pytest.raises(ConfigurationError, match="holds no key"):
+        create_app(Flows, settings(api_keys_file=keys))
+
+
+@pytest.mark.parametrize("host", ["evil.example@localhost", ""])
+def test_odd_hosts_are_foreign(server: Server, host: str) -> None:
+    answer = httpx.post(server.url + PATH, json=chat(), headers={"host": host})
+    assert answer.status_code in {400, 403}
+
+
+def test_in_somebody_s_app_its_dependencies_and_our_keys_hold() -> None:
+    asked: list[str] = []
+
+    def need_ticket(request: Request) -> None:
+        asked.append(request.url.path)
+        if request.headers.get("ticket") != "yes":
+            raise HTTPException(401, "no ticket")
+
+    app = FastAPI()
+    app.include_router(
+        create_router(Flows, settings(api_keys="me=key-one")),
+        prefix="/ai",
+        dependencies=[Depends(need_ticket)],
+    )
+    with serve(app) as server:
+        url = f"{server.url}/ai{PATH}"
+        assert httpx.post(url, json=chat()).status_code == 401
+        assert httpx.post(url, json=chat(), headers={"ticket": "yes"}).status_code == 401
+        both = {"ticket": "yes", "x-api-key": "key-one"}
+        answer = httpx.post(url, json=chat(stream=True), headers=both)
+        assert answer.status_code == 200
+        assert answer.text.endswith("data: [DONE]\n\n")
+        assert httpx.get(f"{server.url}/ai/v1/models/echo", headers=both).json()["id"] == "echo"
+    assert asked == [f"/ai{PATH}"] * 3 + ["/ai/v1/models/echo"]

@@ -256,3 +256,21 @@ def test_agents_are_built_once() -> None:
         assert seen[0] is seen[1]
 
     asyncio.run(main())
+
+
+def test_usage_is_the_sum_of_every_request_that_the_nodes_made() -> None:
+    class Twice(Text):
+        async def process(self, task_context: TaskContext) -> AsyncIterator[Any]:
+            for prompt in ("one two", "three"):
+                async with self.agent.run_stream(prompt) as result:
+                    async for chunk in self.stream_text_deltas(result):
+                        yield chunk
+            await self.agent.run("four")
+
+    workflow = flow(
+        NodeConfig(node=Quiet, connections=[Twice]), NodeConfig(node=Twice, connections=[Direct])
+    )
+    finished = events_of(workflow)[-1]
+    assert isinstance(finished, RunFinished)
+    asked_for = [3, 5, 4, 4, 6]  # "Be brief." counts where the node says it
+    assert finished.usage == Usage(sum(asked_for), 3 + 2 + 1 + 1 + 3)

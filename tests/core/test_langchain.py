@@ -161,6 +161,13 @@ def test_a_fallback_counts_and_what_failed_does_not() -> None:
     assert events[-1] == RunFinished("stop", Usage(7, 2))
 
 
+def test_a_parser_s_words_are_plain_str() -> None:
+    chain = ChatPromptTemplate([("user", "{text}")]) | model("one", " two") | StrOutputParser()
+    words = words_of(lambda: chain, get_input=lambda *_: {"text": "Count"})
+    assert words == text("one", " two")
+    assert {type(word.text) for word in words if isinstance(word, TextDelta)} == {str}
+
+
 async def shout(items: AsyncIterator[Any]) -> AsyncIterator[str]:
     async for _ in items:
         for word in ("HEY", " YOU"):
@@ -416,7 +423,7 @@ def test_a_stream_that_is_left_closes_the_chain_s_generator(reads: int, wrap: bo
         await stream.aclose()
         # LangChain leaves a chain's inner generators to the collector, which closes them soon.
         async with asyncio.timeout(10):
-            while not closed:
+            while not closed:  # noqa: ASYNC110 - the collector sets no event
                 await asyncio.sleep(0.01)
         return list(closed)
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
+from enum import Enum, StrEnum
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from pydantic import BaseModel
 
@@ -144,6 +147,138 @@ def test_whatever_a_node_may_yield_is_lifted_into_events() -> None:
         ToolCallDelta("Mixed", 0, '{"a"', "call_1", "f"),
         ToolCallDelta("Mixed", 0, ":1}"),
     ]
+
+
+class Shade(StrEnum):
+    RED = "red"
+
+
+class Odd(str, Enum):
+    """`str()` of its member is the member's name."""
+
+    ONE = "one"
+
+
+def test_texts_are_plain_str_whatever_a_node_yields() -> None:
+    class Shades(Words):
+        words = (
+            Shade.RED,
+            Odd.ONE,
+            TextDelta("Shades", Shade.RED),
+            ReasoningDelta("", Odd.ONE),
+            {"content": Odd.ONE},
+            {"kind": "TextDelta", "text": Shade.RED},
+            {"tool_calls": [{"id": Odd.ONE, "function": {"name": Odd.ONE, "arguments": "{}"}}]},
+            ToolCallDelta("Shades", 1, Odd.ONE, Odd.ONE, Odd.ONE),
+            {"shade": Shade.RED},
+        )
+
+    events = events_of(flow(NodeConfig(node=Shades)))
+    assert events[2:-2] == [
+        TextDelta("Shades", "red"),
+        TextDelta("Shades", "one"),
+        TextDelta("Shades", "red"),
+        ReasoningDelta("Shades", "one"),
+        TextDelta("Shades", "one"),
+        TextDelta("Shades", "red"),
+        ToolCallDelta("Shades", 0, "{}", "one", "one"),
+        ToolCallDelta("Shades", 1, "one", "one", "one"),
+        JsonDelta("Shades", '{"shade":"red"}'),
+    ]
+    for event in events[2:-2]:
+        fields = msgspec.structs.asdict(event).values()
+        assert {type(value) for value in fields} <= {str, int}
+
+
+@pytest.mark.parametrize("event", [TextDelta("Numbers", 5), ToolCallDelta("Numbers", 0, 5)])  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
+def test_an_event_with_a_text_that_is_none_names_the_node(event: RunEvent) -> None:
+    class Numbers(Words):
+        words = (event,)
+
+    with pytest.raises(NodeError, match="Numbers: yielded a .*Delta whose text is no str"):
+        flow(NodeConfig(node=Numbers)).run({})
+
+
+class Inner(Words):
+    words = ("in", "side")
+
+
+class Forwards(Node):
+    inner: type[Node] = Inner
+
+    async def process(self, task_context: TaskContext) -> AsyncIterator[Any]:
+        async for event in flow(NodeConfig(node=self.inner)).run_stream_async({}):
+            yield event
+
+
+def test_a_forwarded_run_is_the_forwarding_node_s_voice() -> None:
+    workflow = flow(NodeConfig(node=Forwards, connections=[Words]), NodeConfig(node=Words))
+    events = events_of(workflow)
+    assert events[1:-1] == [
+        NodeStarted("Forwards"),
+        TextDelta("Forwards", "in"),
+        TextDelta("Forwards", "side"),
+        NodeFinished("Forwards", "stop"),
+        NodeStarted("Words"),
+        TextDelta("Words", "Hel"),
+        TextDelta("Words", "lo"),
+        NodeFinished("Words", "stop"),
+    ]
+    assert workflow.run({}).get_output(Forwards) == "inside"
+
+
+def test_a_forwarded_failure_fails_the_node_with_its_message_and_status() -> None:
+    class Refuses(Node):
+        async def process(self, task_context: TaskContext) -> AsyncIterator[Any]:
+            yield "so far"
+            raise RequestError("Too old.", code="too_old")
+
+    class Outer(Forwards):
+        inner = Refuses
+
+    events = events_of(flow(NodeConfig(node=Outer)))
+    assert events[2:] == [
+        TextDelta("Outer", "so far"),
+        RunFailed("Outer: Too old.", 400, "invalid_request_error", "too_old"),
+    ]
+    with pytest.raises(NodeError, match="Outer: Too old"):
+        flow(NodeConfig(node=Outer)).run({})
+
+
+def test_any_iterator_speaks_and_is_closed(tmp_path: Path) -> None:
+    path = tmp_path / "poem"
+    path.write_text("one\ntwo\n")
+
+    class Closes:
+        closed = False
+
+        def __init__(self, end: type[Exception]) -> None:
+            self.end = end
+
+        def __iter__(self) -> Closes:
+            return self
+
+        def __next__(self) -> str:
+            raise self.end
+
+        def close(self) -> None:
+            self.closed = True
+
+    file, empty, broken = path.open(), Closes(StopIteration), Closes(ValueError)
+    texts: list[str] = []
+    for words in (file, empty, broken):
+
+        class Reads(Node):
+            source: Any = words
+
+            def process(self, task_context: TaskContext) -> Any:
+                return self.source
+
+        events = events_of(flow(NodeConfig(node=Reads)))
+        texts += [event.text for event in events if isinstance(event, TextDelta)]
+        assert isinstance(events[-1], RunFailed if words is broken else RunFinished)
+    assert texts == ["one\n", "two\n"]
+    assert file.closed and empty.closed and broken.closed
 
 
 def test_other_dicts_are_whole_json_documents() -> None:
@@ -370,3 +505,63 @@ def test_a_lost_output_is_a_clear_error_for_who_reads_it() -> None:
 
     with pytest.raises(OutputError, match="Loser: its output was cut off"):
         flow(NodeConfig(node=Loser, connections=[Reader])).run({})
+
+
+class Silent(Node):
+    output: Any = None
+
+    async def process(self, task_context: TaskContext) -> Any:
+        self.save_output(self.output)
+
+
+@pytest.mark.parametrize(
+    ("output", "said"),
+    [
+        ({"a": 1, "b": None, "c": True}, '{"a":1,"b":null,"c":true}'),
+        ([Event(text="x")], '[{"text":"x"}]'),
+        (Event(text="x"), '{"text":"x"}'),
+        (7, "7"),
+    ],
+)
+def test_a_silent_run_s_output_is_told_as_json(output: Any, said: str) -> None:
+    node = type("Told", (Silent,), {"output": output})
+    assert events_of(flow(NodeConfig(node=node)))[-2] == JsonDelta("Told", said)
+
+
+def test_an_output_that_cannot_be_told_is_an_error_that_says_so() -> None:
+    node = type("Untold", (Silent,), {"output": b"bytes"})
+    failure = events_of(flow(NodeConfig(node=node)))[-1]
+    assert isinstance(failure, RunFailed)
+    with pytest.raises(NodeError, match="Untold: its output, a bytes"):
+        flow(NodeConfig(node=node)).run({})
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError(), GeneratorExit()])
+def test_what_a_node_raises_beside_exceptions_ends_its_run_and_nothing_else(
+    error: BaseException,
+) -> None:
+    class Exits(Node):
+        async def process(self, task_context: TaskContext) -> AsyncIterator[str]:
+            yield "before"
+            raise error
+
+    events = events_of(flow(NodeConfig(node=Exits)))
+    assert TextDelta("Exits", "before") in events
+    assert isinstance(events[-1], RunFailed)
+
+
+def test_a_plain_function_that_raises_stop_iteration_fails() -> None:
+    class Empty(Node):
+        def process(self, task_context: TaskContext) -> Any:
+            return next(iter([]))
+
+    with pytest.raises(NodeError, match="StopIteration"):
+        flow(NodeConfig(node=Empty)).run({})
+
+
+def test_run_within_a_loop_says_what_to_call() -> None:
+    async def main() -> None:
+        with pytest.raises(RuntimeError, match="run_async"):
+            flow(NodeConfig(node=Words)).run({})
+
+    asyncio.run(main())

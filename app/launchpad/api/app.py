@@ -14,7 +14,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from launchpad.api.errors import handle_error
 from launchpad.api.fast_lane import FastLane
-from launchpad.api.gate import Gate
+from launchpad.api.gate import Gate, read_keys
 from launchpad.api.router import build_router, create_catalog, endpoints
 from launchpad.errors import LaunchpadError
 from launchpad.models import aclose_clients
@@ -55,7 +55,7 @@ def create_app(registry: Registry | None = None, settings: Settings | None = Non
     for kind in (LaunchpadError, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, handle_error)
     # Added later is further out: the gate stands before everything.
-    app.add_middleware(Gate, settings=settings)
+    app.add_middleware(Gate, settings=settings, keys=read_keys(settings))
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,

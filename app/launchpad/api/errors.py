@@ -24,6 +24,8 @@ logger = logging.getLogger("launchpad.api")
 def error_response(error: Exception) -> Response:
     """The answer to `error`: its status, OpenAI's error object, `Retry-After` where it has one."""
     if isinstance(error, LaunchpadError):
+        if error.status >= 500:
+            logger.warning("request failed: %s", error)
         return _json(error.status, error_body(error), error.retry_after)
     if isinstance(error, ValidationError):
         return _json(400, validation_error_body(error))

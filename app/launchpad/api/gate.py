@@ -27,12 +27,13 @@ class Gate:
 
     With API keys set, every path but `/health` needs one. Without, a request must be meant for
     this machine: a foreign `Host` (DNS rebinding) or `Origin` (another site's page) gets 403.
-    The name of the key that was used is left in `scope["state"]["launchpad.key"]`.
+    The name of the key that was used is left in `scope["state"]["launchpad.key"]`. `keys` is what
+    `read_keys` gave.
     """
 
-    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+    def __init__(self, app: ASGIApp, settings: Settings, keys: Mapping[str, bytes]) -> None:
         self._app = app
-        self._keys = read_keys(settings)
+        self._keys = keys
         self._origins = frozenset(settings.cors_origins)
         self._any_host = settings.allow_unauthenticated
         self._hosts = LOOPBACK | {settings.host}
@@ -56,7 +57,8 @@ class Gate:
         scope.setdefault("state", {})["launchpad.key"] = name
 
     def _check_neighbourhood(self, headers: Headers) -> None:
-        host = _hostname("//" + headers.get("host", ""))
+        given = headers.getlist("host")
+        host = _hostname("//" + given[0]) if len(given) == 1 and "@" not in given[0] else None
         if not self._any_host and host not in self._hosts:
             raise ForbiddenError(
                 "This server answers to localhost only. Set LAUNCHPAD_API_KEYS to serve other "
@@ -104,7 +106,14 @@ def read_keys(settings: Settings) -> Mapping[str, bytes]:
     """Every key's name and SHA-256 digest. Raises `ConfigurationError` for a line it can't read."""
     lines = [secret.get_secret_value() for secret in settings.api_keys]
     if settings.api_keys_file is not None:
-        lines += _lines_of(settings.api_keys_file)
+        found = _lines_of(settings.api_keys_file)
+        if not found:
+            # An empty secret must not open the server to everybody.
+            raise ConfigurationError(
+                f"LAUNCHPAD_API_KEYS_FILE {settings.api_keys_file} holds no key; write name=key, "
+                "one a line, or unset it."
+            )
+        lines += found
     keys: dict[str, bytes] = {}
     for number, line in enumerate(lines, 1):
         name, equals, value = line.partition("=")

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from fastapi import APIRouter
-from starlette.routing import Route
+from collections.abc import Awaitable, Callable
+
+from fastapi import APIRouter, Request, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from launchpad.api.about import Health, Metrics, ModelCard, ModelList
 from launchpad.api.chat_completions import ChatCompletions
 from launchpad.api.chat_stream import ChatStream, ChatStreamMeta
 from launchpad.api.endpoint import Endpoint
 from launchpad.api.example_streams import AnthropicStream, LangChainStream
+from launchpad.api.gate import Gate, read_keys
 from launchpad.runs.in_process import Runs
 from launchpad.settings import Settings, get_settings
 from launchpad.workflows.catalog import Catalog, Registry
@@ -20,20 +23,60 @@ __all__ = ["create_router"]
 def create_router(registry: Registry | None = None, settings: Settings | None = None) -> APIRouter:
     """Routes that serve `registry`: `POST /v1/chat/completions`, `GET /v1/models` and `/health`.
 
-    Include it in your own app (`app.include_router(create_router(MyRegistry))`); who may call is
-    your app's to say then. Without `registry`, the shipped workflows are served.
+    Include it in your own app (`app.include_router(create_router(MyRegistry))`). Who may call is
+    your app's to say: its dependencies and middleware hold for these routes. Where
+    `LAUNCHPAD_API_KEYS` is set, every route but `/health` also wants one of its keys. Without
+    `registry`, the shipped workflows are served. Raises `ConfigurationError`.
     """
     settings = settings or get_settings()
-    return build_router(create_catalog(registry, settings), Runs(settings), settings)
+    keys = read_keys(settings)
+    catalog, runs = create_catalog(registry, settings), Runs(settings)
+
+    def guarded(endpoint: ASGIApp) -> ASGIApp:
+        return Gate(endpoint, settings, keys) if keys else endpoint
+
+    return build_router(catalog, runs, settings, guarded)
 
 
-def build_router(catalog: Catalog, runs: Runs, settings: Settings) -> APIRouter:
-    """The routes over parts that exist already."""
+def build_router(
+    catalog: Catalog,
+    runs: Runs,
+    settings: Settings,
+    guarded: Callable[[ASGIApp], ASGIApp] = lambda endpoint: endpoint,
+) -> APIRouter:
+    """The routes over parts that exist already; `guarded` goes around every endpoint."""
     router = APIRouter()
-    fixed = endpoints(catalog, runs, settings)
-    router.routes += [Route(path, endpoint) for path, endpoint in fixed.items()]
-    router.routes.append(Route("/v1/models/{model:path}", ModelCard(catalog)))
+    routes: dict[str, Endpoint] = {
+        **endpoints(catalog, runs, settings),
+        "/v1/models/{model:path}": ModelCard(catalog),
+    }
+    for path, endpoint in routes.items():
+        router.add_api_route(
+            path,
+            _handing_on(guarded(endpoint)),
+            methods=sorted(endpoint.methods),
+            name=path,
+            response_model=None,
+            include_in_schema=False,
+        )
     return router
+
+
+def _handing_on(endpoint: ASGIApp) -> Callable[[Request], Awaitable[Response]]:
+    """`endpoint` as FastAPI wants it: dependencies of the app and the router run before it.
+
+    They would not for a plain Starlette route.
+    """
+
+    class HandedOn(Response):
+        async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+            await endpoint(scope, receive, send)
+
+    async def hand_on(request: Request) -> Response:
+        del request
+        return HandedOn()
+
+    return hand_on
 
 
 def endpoints(catalog: Catalog, runs: Runs, settings: Settings) -> dict[str, Endpoint]:

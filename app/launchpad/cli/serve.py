@@ -74,9 +74,9 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
 
 def _refuse_strangers(settings: Settings) -> None:
     """Without keys only this machine may call, unless the user says otherwise."""
-    if _is_loopback(settings.host) or settings.allow_unauthenticated:
-        return
-    if settings.api_keys or settings.api_keys_file is not None:
+    from launchpad.api.gate import read_keys
+
+    if read_keys(settings) or _is_loopback(settings.host) or settings.allow_unauthenticated:
         return
     raise ConfigurationError(
         f"--host {settings.host} is reachable from other machines, and no API key is set. Set "

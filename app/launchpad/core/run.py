@@ -9,8 +9,7 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from pydantic import BaseModel
-
+from launchpad.core.answer import told
 from launchpad.core.failure import blame
 from launchpad.core.nodes.base import Node
 from launchpad.core.nodes.concurrent import ConcurrentNode
@@ -24,16 +23,16 @@ from launchpad.core.validate import Graph
 from launchpad.errors import LaunchpadError, NodeError
 from launchpad.events import (
     FinishReason,
-    JsonDelta,
     NodeFinished,
     NodeStarted,
     RunEvent,
     RunFinished,
     RunStarted,
-    TextDelta,
     Usage,
+    total_usage,
 )
 from launchpad.models.forgotten import end_forgotten_task
+from launchpad.models.scope import usage_sink
 from launchpad.observe.tracing import run_tracer
 from launchpad.stream.failure import failed
 from launchpad.stream.mailbox import Mailbox
@@ -93,7 +92,7 @@ class Run:
             )
             await self._emit(failed(error))
         else:
-            await self._emit(RunFinished(self._finish_reason or "stop", self._total_usage()))
+            await self._emit(RunFinished(self._finish_reason or "stop", total_usage(self._usages)))
 
     async def execute(self) -> None:
         """Run every node on the way. Raises what went wrong, as a `LaunchpadError`."""
@@ -107,7 +106,7 @@ class Run:
         watch.end(
             output=self._context.nodes,
             finish_reason=self._finish_reason,
-            usage=self._total_usage(),
+            usage=total_usage(self._usages),
         )
 
     async def _walk(self) -> None:
@@ -149,6 +148,9 @@ class Run:
         name = node_class.__name__
         await self._emit(NodeStarted(name, parent))
         speech = Speech(name, self._mailbox)
+        spent: list[Usage | None] = []
+        # Every request that the node's agents make is counted, whoever makes it.
+        token = usage_sink.set(spent.append)
         watch = self._watch.node(name) if self._watch is not None else None
         try:
             node = await self._live(node_class, speech)
@@ -158,12 +160,14 @@ class Run:
             if watch is not None:
                 watch.end(error=error, output=self._context.nodes.get(name))
             end_forgotten_task(error)
+            usage_sink.reset(token)
             raise
+        usage_sink.reset(token)
         if watch is not None:
             watch.end(output=self._context.nodes.get(name))
         reason = (node.finish_reason or "stop") if speech.has_spoken else None
         self._finish_reason = reason or self._finish_reason
-        await self._emit(NodeFinished(name, reason, self._note_usage(node)))
+        await self._emit(NodeFinished(name, reason, self._note_usage(node, spent)))
         return node
 
     async def _live(self, node_class: type[Node], speech: Speech) -> Node:
@@ -234,20 +238,11 @@ class Run:
         if speech.has_spoken and not self._context.knows(type(node)):
             self._context.save_output(type(node), speech.output())
 
-    def _note_usage(self, node: Node) -> Usage | None:
+    def _note_usage(self, node: Node, spent: list[Usage | None]) -> Usage | None:
         if node.called_model:
-            self._usages.append(node.usage)
-        return node.usage
-
-    def _total_usage(self) -> Usage | None:
-        """The sum over nodes; None where one upstream did not say, rather than a wrong sum."""
-        known = [usage for usage in self._usages if usage is not None]
-        if not known or len(known) < len(self._usages):
-            return None
-        total = known[0]
-        for usage in known[1:]:
-            total += usage
-        return total
+            spent.append(node.usage)
+        self._usages += spent
+        return total_usage(spent)
 
     async def _speak_for_the_silent(self) -> None:
         """Where no node spoke, the last node's output is the answer."""
@@ -255,10 +250,7 @@ class Run:
         output = self._context.nodes.get(node.node_name) if node is not None else None
         if node is None or output is None:
             return
-        if isinstance(output, BaseModel):
-            await self._emit(JsonDelta(node.node_name, output.model_dump_json()))
-        else:
-            await self._emit(TextDelta(node.node_name, str(output)))
+        await self._emit(told(output, node.node_name))
         self._finish_reason = "stop"
 
     async def _emit(self, event: RunEvent) -> None:

@@ -64,7 +64,14 @@ class Workflow:
             RequestError: the event does not fit `event_schema`.
             NodeError: a node failed; it names the node.
         """
-        return asyncio.run(self.run_async(event))
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return asyncio.run(self.run_async(event))
+        raise RuntimeError(
+            f"{type(self).__name__}.run() was called in a running event loop; there, await "
+            "run_async()."
+        )
 
     async def run_async(self, event: Any, *, run_id: str | None = None) -> TaskContext:
         """As `run`, within an event loop. Streaming nodes run too; what they say is kept."""

@@ -66,6 +66,10 @@ def _build(
         from launchpad.models.streaming import StreamingModel
 
         model = StreamingModel(model, allow_client_form=form)
+    else:
+        from launchpad.models.counting import CountingModel
+
+        model = CountingModel(model)
     return Agent(
         model,
         output_type=output,

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
+
+from launchpad.events import Usage
 
 if TYPE_CHECKING:
     from pydantic_ai import ModelSettings, ToolDefinition
@@ -30,6 +32,19 @@ class RequestScope:
 
 request_scope: ContextVar[RequestScope | None] = ContextVar("launchpad_request_scope", default=None)
 """The running request's scope. Set it in the task that runs the nodes."""
+
+
+usage_sink: ContextVar[Callable[[Usage | None], None] | None] = ContextVar(
+    "launchpad_usage_sink", default=None
+)
+"""Where the tokens of a request that no `LiveStream` tells of are counted: the running node's."""
+
+
+def count_usage(usage: Usage | None) -> None:
+    """Count one request's tokens, None where the upstream did not say."""
+    sink = usage_sink.get()
+    if sink is not None:
+        sink(usage)
 
 
 def merged_settings(

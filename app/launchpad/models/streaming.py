@@ -23,9 +23,10 @@ from pydantic_ai.models.wrapper import WrapperModel
 
 from launchpad.models.live import ChatLive, LiveStream, Names
 from launchpad.models.openai_compatible.client import Opened, listen, stop_listening
-from launchpad.models.responses import AgentView, EventLive, TeeResponse
+from launchpad.models.responses import AgentView, EventLive, TeeResponse, usage_of
 from launchpad.models.scope import (
     RequestScope,
+    count_usage,
     merged_parameters,
     merged_settings,
     request_scope,
@@ -70,7 +71,9 @@ class StreamingModel(WrapperModel):
     ) -> ModelResponse:
         """A request that is not streamed: only the sampling parameters apply."""
         settings = merged_settings(request_scope.get(), model_settings, client_form=False)
-        return await self.wrapped.request(messages, settings, model_request_parameters)
+        response = await self.wrapped.request(messages, settings, model_request_parameters)
+        count_usage(usage_of(response.usage))
+        return response
 
     @asynccontextmanager
     async def request_stream(

@@ -14,6 +14,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Self
 
 from launchpad.events import RunEvent, RunFailed
+from launchpad.stream.failure import failed
 from launchpad.stream.mailbox import DEFAULT_LIMIT, Mailbox
 
 __all__ = ["EventStream", "Producer"]
@@ -23,6 +24,8 @@ Producer = Callable[[Mailbox], Coroutine[Any, Any, None]]
 
 PATIENCE = 10.0
 """Seconds that a cancelled run may take to clean up before it is cancelled again."""
+
+logger = logging.getLogger("launchpad.run")
 
 logger = logging.getLogger("launchpad.run")
 
@@ -140,5 +143,20 @@ class EventStream:
 async def _own(produce: Producer, mailbox: Mailbox) -> None:
     try:
         await produce(mailbox)
+    except asyncio.CancelledError as error:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+        # A node raised it by itself: nobody asked for the end.
+        mailbox.close(_broken(error))
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - `sys.exit()` in a node must not end the server
+        mailbox.close(_broken(error))
     finally:
         mailbox.close()
+
+
+def _broken(error: BaseException) -> RunFailed:
+    logger.error("a run was ended by %s", type(error).__name__, exc_info=error)
+    return failed(error)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from launchpad.core.nodes.agent import AgentHolder, conversation
 from launchpad.core.task import TaskContext
 from launchpad.errors import NodeError, OutputError
-from launchpad.models.scope import request_scope
+from launchpad.models.scope import count_usage, request_scope
 from launchpad.models.streaming import LiveStream, live_stream
 
 if TYPE_CHECKING:
@@ -57,14 +57,14 @@ class AgentStreamingNode(AgentHolder):
         """
         from launchpad.models.agent_events import stream_agent_events
 
-        self._called_model = True
         structured = self.get_agent_config().output_type is not str
         events = stream_agent_events(
             self.agent, user_prompt, node=self.node_name, structured=structured, **run
         )
         async for event in events:
             yield event
-        self._finish_reason, self._usage = events.finish_reason, events.usage
+        self._finish_reason = events.finish_reason
+        count_usage(events.usage)
         self.save_output(events.result.output)
 
     async def stream_text_deltas(self, result: StreamedRunResult[Any, Any]) -> AsyncIterator[Any]:
@@ -118,7 +118,6 @@ class AgentStreamingNode(AgentHolder):
         return self.takes_client_form and scope is not None and scope.response_format is not None
 
     def _live(self, result: StreamedRunResult[Any, Any]) -> LiveStream:
-        self._called_model = True
         live = live_stream(result.run_id)
         if live is None:
             raise NodeError(
@@ -131,4 +130,4 @@ class AgentStreamingNode(AgentHolder):
     def _note(self, live: LiveStream) -> None:
         self._refused = live.refused
         self._finish_reason = live.finish_reason
-        self._usage = live.usage
+        count_usage(live.usage)

@@ -12,7 +12,7 @@ from launchpad.core.task import TaskContext
 from launchpad.models.config import AgentConfig
 from launchpad.models.direct import open_answer
 from launchpad.models.provider import build_model, reads_upstream_itself
-from launchpad.models.scope import request_scope
+from launchpad.models.scope import count_usage, request_scope
 
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelMessage
@@ -56,7 +56,6 @@ class ModelStreamingNode(Node):
 
     async def process(self, task_context: TaskContext) -> AsyncIterator[Any]:
         """Stream the model's answer to `get_messages`."""
-        self._called_model = True
         scope = request_scope.get()
         form = self.takes_client_form
         structured = form and scope is not None and scope.response_format is not None
@@ -66,4 +65,4 @@ class ModelStreamingNode(Node):
                 for event in batch:
                     yield event
             self._finish_reason = answer.finish_reason
-            self._usage = answer.usage
+            count_usage(answer.usage)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -22,7 +21,6 @@ __all__ = [
     "ChunkTemplate",
     "completion_id",
     "to_json",
-    "total_usage",
     "usage_object",
 ]
 
@@ -43,17 +41,6 @@ def usage_object(usage: Usage) -> dict[str, Any]:
         "prompt_tokens_details": {"cached_tokens": usage.cached_input_tokens},
         "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
     }
-
-
-def total_usage(usages: Sequence[Usage | None]) -> Usage | None:
-    """The sum; None where one is not known, rather than a wrong sum."""
-    known = [usage for usage in usages if usage is not None]
-    if not known or len(known) < len(usages):
-        return None
-    total = known[0]
-    for usage in known[1:]:
-        total += usage
-    return total
 
 
 def to_json(value: object) -> bytes:

@@ -20,11 +20,12 @@ from launchpad.events import (
     TextDelta,
     ToolCallDelta,
     Usage,
+    total_usage,
 )
 from launchpad.wire.base import Failure
 from launchpad.wire.openai_chat.calls import CallIndex, NumberedCall
 from launchpad.wire.openai_chat.choice import FIELDS
-from launchpad.wire.openai_chat.chunks import completion_id, to_json, total_usage, usage_object
+from launchpad.wire.openai_chat.chunks import completion_id, to_json, usage_object
 from launchpad.wire.openai_chat.errors import failure
 from launchpad.wire.openai_chat.schema import OpenAIChatSchema
 from launchpad.wire.order import HOLD_LIMIT, Order

@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from launchpad.errors import LaunchpadError
-from launchpad.events import RunEvent, RunFailed, RunFinished, RunStarted, Usage
+from launchpad.events import RunEvent, RunFailed, RunFinished, RunStarted, Usage, total_usage
 from launchpad.sse.frame import DONE, data_frame
 from launchpad.wire.base import Failure
 from launchpad.wire.openai_chat.calls import CallIndex
 from launchpad.wire.openai_chat.choice import WordsChoice
-from launchpad.wire.openai_chat.chunks import ChoiceTemplate, ChunkTemplate, total_usage
+from launchpad.wire.openai_chat.chunks import ChoiceTemplate, ChunkTemplate
 from launchpad.wire.openai_chat.errors import error_body, failure
 from launchpad.wire.openai_chat.json_choice import JsonChoice
 from launchpad.wire.openai_chat.schema import OpenAIChatSchema

@@ -1,0 +1,47 @@
+"""`CountingModel`: counts the tokens of agents whose answers are not streamed by us."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+from pydantic_ai.models.wrapper import WrapperModel
+
+from launchpad.models.responses import usage_of
+from launchpad.models.scope import count_usage
+
+if TYPE_CHECKING:
+    from pydantic_ai import ModelSettings, RunContext
+    from pydantic_ai.messages import ModelMessage, ModelResponse
+    from pydantic_ai.models import ModelRequestParameters, StreamedResponse
+
+
+class CountingModel(WrapperModel):
+    """Wraps any pydantic-ai model; each answer's tokens go to the running node's count."""
+
+    async def request(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+    ) -> ModelResponse:
+        """As the wrapped model's."""
+        response = await self.wrapped.request(messages, model_settings, model_request_parameters)
+        count_usage(usage_of(response.usage))
+        return response
+
+    @asynccontextmanager
+    async def request_stream(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+        run_context: RunContext[Any] | None = None,
+    ) -> AsyncGenerator[StreamedResponse]:
+        """As the wrapped model's; counted when its context ends."""
+        async with self.wrapped.request_stream(
+            messages, model_settings, model_request_parameters, run_context
+        ) as response:
+            yield response
+            count_usage(usage_of(response.usage))
