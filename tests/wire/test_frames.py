@@ -27,6 +27,8 @@ class Words:
         frames: list[bytes] = []
         for event in events:
             if isinstance(event, TextDelta):
+                if event.text == "bug":
+                    raise ZeroDivisionError
                 if event.text == "unspeakable":
                     raise OutputError(event.node, "cannot be told.")
                 frames.append(data_frame(event.text.encode()))
@@ -198,13 +200,45 @@ def test_after_a_heartbeat_the_head_has_gone() -> None:
     run(test)
 
 
-def test_a_run_that_cannot_be_told_ends_with_an_error() -> None:
+@pytest.mark.parametrize(
+    ("word", "told"),
+    [("unspeakable", b"cannot be told"), ("bug", b"could not complete this request")],
+)
+def test_a_run_that_cannot_be_told_ends_with_an_error(
+    word: str, told: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     async def test(script: Script) -> None:
         frames = frames_of(script)
-        assert b"cannot be told" in await first(script, frames, "unspeakable")
+        assert told in await first(script, frames, word)
         with pytest.raises(StopAsyncIteration):
             await anext(frames)
         await asyncio.wait_for(script.ended.wait(), 10)
+
+    run(test)
+    tracebacks = [record.exc_info for record in caplog.records if record.exc_info]
+    # A bug of ours, or of a user's encoder, is for the log.
+    assert [info[0] for info in tracebacks] == ([ZeroDivisionError] if word == "bug" else [])
+
+
+@pytest.mark.parametrize("in_operator", [True, False])
+def test_a_bug_before_the_first_byte_gets_its_status(in_operator: bool) -> None:
+    def fail(events: Sequence[RunEvent]) -> Sequence[RunEvent]:
+        return events if events[0] == TextDelta("N", "bug") and not in_operator else [][0]
+
+    async def test(script: Script) -> None:
+        frames = FrameStream(
+            EventStream(script),
+            Words(),
+            debounce=0,
+            heartbeat=0,
+            operators=[fail],
+            refusable=True,
+        )
+        with pytest.raises(Refusal) as refusal:
+            await first(script, frames, "bug")
+        assert refusal.value.status == 500
+        await frames.aclose()
+        assert script.ended.is_set()
 
     run(test)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
@@ -15,6 +16,8 @@ from launchpad.stream.failure import failed
 from launchpad.stream.run_stream import EventStream
 from launchpad.stream.size import size_of
 from launchpad.wire.base import Failure
+
+logger = logging.getLogger("launchpad.run")
 
 
 class Builder(Protocol):
@@ -63,18 +66,20 @@ class CollectedResponse:
             await self._stream.aclose()
 
     async def _collect(self) -> Response:
-        while not self._stream.finished:
-            events = await self._stream.batch()
-            if events and isinstance(events[-1], RunFailed):
-                return self._failure(events[-1])
-            try:
+        try:
+            while not self._stream.finished:
+                events = await self._stream.batch()
+                if events and isinstance(events[-1], RunFailed):
+                    return self._failure(events[-1])
                 self._check_size(events)
                 self._builder.add(events)
-            except LaunchpadError as error:
-                return self._failure(failed(error))
-        if self._left:
-            return Response(status_code=499)
-        return Response(self._builder.body(), 200, self._headers, "application/json")
+            if self._left:
+                return Response(status_code=499)
+            return Response(self._builder.body(), 200, self._headers, "application/json")
+        except Exception as error:
+            if not isinstance(error, LaunchpadError):
+                logger.exception("what a run said could not be collected")
+            return self._failure(failed(error))
 
     def _check_size(self, events: Sequence[RunEvent]) -> None:
         if self._max_bytes is None:

@@ -6,19 +6,26 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
+from msgspec.structs import replace
 
-from launchpad.errors import NodeError
+from launchpad.errors import NodeError, UpstreamError
 from launchpad.events import (
     Delta,
     JsonDelta,
     JsonSnapshot,
+    NodeFinished,
+    NodeStarted,
     ReasoningDelta,
     RefusalDelta,
+    RunFailed,
+    RunFinished,
+    RunStarted,
     TextDelta,
     ToolCallDelta,
 )
 
 DELTAS = (TextDelta, JsonDelta, ReasoningDelta, RefusalDelta, ToolCallDelta, JsonSnapshot)
+_MILESTONES = (RunStarted, NodeStarted, NodeFinished, RunFinished)
 _DELTA_KEYS = frozenset({"role", "content", "refusal", "reasoning_content", "tool_calls"})
 
 
@@ -26,19 +33,26 @@ def lift(item: object, node: str) -> Sequence[Delta]:
     """Turn what `node` yielded into events, empty where it says nothing.
 
     - a str is text;
-    - an event is itself, with `node` filled in where it is empty;
+    - an event is said by `node`, whichever it names; so a node may forward the whole stream of
+      another workflow's run, whose nodes then are one voice. That run's starts and finishes say
+      nothing here, and its `RunFailed` fails this node, with the same message and status;
     - a dict shaped like an OpenAI chunk (`choices`) or delta (`role`, `content`, …) is what its
       delta says; an event's own serialisation (`kind`: its name) is that event; any other
       dict is a whole JSON document.
 
-    Raises `NodeError`, which names the node, for anything else.
+    The texts of what comes out are plain str, never a subclass (an enum's member, LangChain's
+    text), which encoders refuse. Raises `NodeError`, which names the node, for anything else.
     """
     if isinstance(item, str):
-        return (TextDelta(node, item),) if item else ()
+        return (TextDelta(node, plain(item)),) if item else ()
     if isinstance(item, DELTAS):
-        return (item if item.node else msgspec.structs.replace(item, node=node),)
+        return (_own(item, node),)
     if isinstance(item, Mapping):
         return _from_dict(cast("Mapping[str, Any]", item), node)
+    if isinstance(item, _MILESTONES):
+        return ()
+    if isinstance(item, RunFailed):
+        raise _failure_of(item, node)
     raise NodeError(
         node,
         f"yielded {type(item).__name__}; a node may yield str, a dict or an event of "
@@ -46,11 +60,45 @@ def lift(item: object, node: str) -> Sequence[Delta]:
     )
 
 
+def plain(text: str) -> str:
+    """`text` as a str of exactly that type."""
+    # Not str(text): an enum's member would give its name.
+    return str.__str__(text)
+
+
+def _own(event: Delta, node: str) -> Delta:
+    """`event` as `node` says it. Raises `NodeError` where a text is none."""
+    try:
+        if isinstance(event, ToolCallDelta):
+            return ToolCallDelta(
+                node,
+                event.index,
+                plain(event.arguments),
+                None if event.id is None else plain(event.id),
+                None if event.name is None else plain(event.name),
+            )
+        return replace(event, node=node, text=plain(event.text))
+    except TypeError as error:
+        kind = type(event).__name__
+        raise NodeError(node, f"yielded a {kind} whose text is no str.") from error
+
+
+def _failure_of(event: RunFailed, node: str) -> NodeError:
+    cause = UpstreamError(
+        event.message, status=event.status, type=event.type, retry_after=event.retry_after
+    )
+    cause.code = event.code
+    error = NodeError(node, event.message)
+    error.__cause__ = cause
+    return error
+
+
 def _from_dict(item: Mapping[str, Any], node: str) -> Sequence[Delta]:
     kind = item.get("kind")
     if isinstance(kind, str) and any(kind == event.__name__ for event in DELTAS):
         try:
-            return (msgspec.convert({"node": node, **item}, type=Delta),)
+            fields = {key: plain(v) if isinstance(v, str) else v for key, v in item.items()}
+            return (msgspec.convert({**fields, "node": node}, type=Delta),)
         except msgspec.ValidationError as error:
             raise NodeError(node, f"yielded a dict that is no {kind}: {error}") from error
     if isinstance(item.get("choices"), Sequence):
@@ -60,29 +108,39 @@ def _from_dict(item: Mapping[str, Any], node: str) -> Sequence[Delta]:
     if item and item.keys() <= _DELTA_KEYS:
         return _from_delta(item, node)
     try:
-        document = msgspec.json.encode(item).decode()
+        document = msgspec.json.encode(item, enc_hook=_plain_value).decode()
     except (TypeError, ValueError) as error:
         raise NodeError(node, f"yielded a dict that is not JSON: {error}") from error
     return (JsonDelta(node, document),)
 
 
+def _plain_value(value: object) -> str:
+    if isinstance(value, str):
+        return plain(value)
+    raise TypeError(f"{type(value).__name__} is no JSON value")
+
+
 def _from_delta(delta: Mapping[str, Any], node: str) -> Sequence[Delta]:
     events: list[Delta] = []
     if reasoning := delta.get("reasoning_content"):
-        events.append(ReasoningDelta(node, str(reasoning)))
+        events.append(ReasoningDelta(node, _text(reasoning)))
     if content := delta.get("content"):
-        events.append(TextDelta(node, str(content)))
+        events.append(TextDelta(node, _text(content)))
     if refusal := delta.get("refusal"):
-        events.append(RefusalDelta(node, str(refusal)))
+        events.append(RefusalDelta(node, _text(refusal)))
     for position, call in enumerate(delta.get("tool_calls") or ()):
         function = call.get("function") or {}
         events.append(
             ToolCallDelta(
                 node,
                 index=call.get("index", position),
-                arguments=function.get("arguments") or "",
-                id=call.get("id"),
-                name=function.get("name"),
+                arguments=_text(function.get("arguments") or ""),
+                id=_text(call["id"]) if call.get("id") else None,
+                name=_text(function["name"]) if function.get("name") else None,
             )
         )
     return events
+
+
+def _text(value: object) -> str:
+    return plain(value if isinstance(value, str) else str(value))

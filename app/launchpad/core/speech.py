@@ -8,12 +8,10 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-from launchpad.core.lift import DELTAS, lift
+from launchpad.core.lift import lift
 from launchpad.core.threads import in_thread
 from launchpad.events import Delta, JsonDelta, JsonSnapshot, TextDelta
 from launchpad.stream.mailbox import Mailbox
-
-_DELTA_TYPES = frozenset(DELTAS)
 
 
 class Speech:
@@ -34,7 +32,7 @@ class Speech:
         texts = self._texts
         try:
             async for item in words:
-                if type(item) is TextDelta and item.node == node:
+                if type(item) is TextDelta and item.node == node and type(item.text) is str:
                     # The way of nearly every token.
                     texts.append(item.text)
                     if mailbox is not None and not mailbox.offer(item):
@@ -70,8 +68,6 @@ class Speech:
             return document
 
     def _lift(self, item: object) -> Any:
-        if type(item) in _DELTA_TYPES and item.node == self._node:  # type: ignore[attr-defined]
-            return (item,)
         events = lift(item, self._node)
         if (
             self._documents
@@ -123,12 +119,23 @@ async def _close_cancelled(words: AsyncIterator[Any]) -> None:
 
 
 async def from_thread(words: Iterator[Any]) -> AsyncIterator[Any]:
-    """A plain generator's items, each made in a thread, so that it may block."""
+    """A plain generator's (or file's, …) items, each made in a thread, so that it may block."""
     done = object()
+    busy = False
     try:
         while (item := await in_thread(next, words, done)) is not done:
             yield item
+    except asyncio.CancelledError:
+        busy = True
+        raise
     finally:
         close = getattr(words, "close", None)
-        if close is not None and inspect.getgeneratorstate(words) != inspect.GEN_RUNNING:  # type: ignore[arg-type]
+        if callable(close) and not _is_running(words, busy=busy):
             close()
+
+
+def _is_running(words: Iterator[Any], *, busy: bool) -> bool:
+    """Whether a thread may still be inside: to close it then fails, or waits for that thread."""
+    if inspect.isgenerator(words):
+        return inspect.getgeneratorstate(words) == inspect.GEN_RUNNING
+    return busy

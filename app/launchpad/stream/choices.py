@@ -29,6 +29,9 @@ class _ChoiceMailbox(Mailbox):
         self._choice = choice
 
     def offer(self, event: RunEvent) -> bool:
+        # A failure is `put`'s to raise.
+        if isinstance(event, RunFailed):
+            return False
         return self._shared.offer(OfChoice(self._choice, event))
 
     async def put(self, event: RunEvent) -> None:

@@ -7,6 +7,7 @@ The one place where debouncing and heartbeats happen, used by our own responses 
 from __future__ import annotations
 
 import asyncio
+import logging
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Self
@@ -20,6 +21,8 @@ from launchpad.stream.failure import failed
 from launchpad.stream.run_stream import EventStream
 from launchpad.stream.size import size_of
 from launchpad.wire.base import Encoder
+
+logger = logging.getLogger("launchpad.run")
 
 Operator = Callable[[Sequence[RunEvent]], Sequence[RunEvent]]
 
@@ -114,19 +117,24 @@ class FrameStream:
         await self._stream.aclose()
 
     def _encode(self, events: Sequence[RunEvent]) -> bytes:
+        said, failure = b"", None
         try:
             for operator in self._operators:
                 events = operator(events)
             if self._debounce:
                 events = coalesce(events)
             last = events[-1] if events else None
-            if isinstance(last, RunFailed):
-                return self._fail(self._encoder.encode(events[:-1]), last)
-            return self._within_bounds(events, self._encoder.encode(events))
-        except LaunchpadError as error:
+            if not isinstance(last, RunFailed):
+                return self._within_bounds(events, self._encoder.encode(events))
+            failure = last
+            said = self._encoder.encode(events[:-1])
+        except Exception as error:
             # The run cannot be told on this wire: it ends here.
+            if not isinstance(error, LaunchpadError):
+                logger.exception("what a run said could not be encoded")
             self._stream.cancel()
-            return self._fail(b"", failed(error))
+            failure = failure or failed(error)
+        return self._fail(said, failure)
 
     def _within_bounds(self, events: Sequence[RunEvent], data: bytes) -> bytes:
         limit = self._max_bytes

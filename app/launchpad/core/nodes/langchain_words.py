@@ -28,6 +28,7 @@ from langchain_core.messages import (
 )
 from langchain_core.runnables import AddableDict
 
+from launchpad.core.lift import plain
 from launchpad.core.nodes.langchain_calls import reason_of, usage_of
 from launchpad.errors import NodeError
 from launchpad.events import (
@@ -71,7 +72,8 @@ class Words:
 
     def _text(self, text: str) -> Iterator[Delta]:
         if text:
-            yield TextDelta(self._node, text)
+            # A parser gives a subclass of str.
+            yield TextDelta(self._node, plain(text))
 
     def _message(self, message: BaseMessage, *, calls: bool) -> Iterator[Delta]:
         if isinstance(message, ToolMessage):
