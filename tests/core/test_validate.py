@@ -49,8 +49,29 @@ class Both(ConcurrentNode):
     pass
 
 
+class BothAgain(ConcurrentNode):
+    pass
+
+
+class EitherPair(BaseRouter):
+    fallback = Both
+
+
 class NotFinished(Node):
     pass
+
+
+class NoArgument(Node):
+    async def process(self) -> Any:  # type: ignore[override]
+        return None
+
+
+class NotCallable(Node):
+    process = 3  # type: ignore[assignment]
+
+
+class OneRule(BaseRouter):
+    routes = ToB()  # type: ignore[assignment]
 
 
 def define(**schema: Any) -> type[Workflow]:
@@ -126,6 +147,79 @@ REFUSED: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
         lambda: define(start=Both, nodes=[NodeConfig(node=Both, concurrent_nodes=[Router])]),
         ("Router cannot run inside Both",),
     ),
+    "a member twice": (
+        lambda: define(start=Both, nodes=[NodeConfig(node=Both, concurrent_nodes=[A, A])]),
+        ("A would run twice", "concurrent_nodes of Both", "take it out"),
+    ),
+    "a member that comes after": (
+        lambda: define(
+            start=Both, nodes=[NodeConfig(node=Both, concurrent_nodes=[A, B], connections=[A])]
+        ),
+        ("A would run twice", "by itself", "take it out"),
+    ),
+    "a member that came before": (
+        lambda: define(
+            start=A,
+            nodes=[
+                NodeConfig(node=A, connections=[Both]),
+                NodeConfig(node=Both, concurrent_nodes=[A, B]),
+            ],
+        ),
+        ("A would run twice", "take it out"),
+    ),
+    "a member of two that follow each other": (
+        lambda: define(
+            start=Both,
+            nodes=[
+                NodeConfig(node=Both, concurrent_nodes=[A], connections=[BothAgain]),
+                NodeConfig(node=BothAgain, concurrent_nodes=[A]),
+            ],
+        ),
+        ("A would run twice", "of Both and", "of BothAgain"),
+    ),
+    "nodes None": (
+        lambda: define(start=A, nodes=None),
+        ("nodes is None", "nodes=[NodeConfig(node=…)"),
+    ),
+    "nodes one config": (
+        lambda: define(start=A, nodes=NodeConfig(node=A)),
+        ("nodes is NodeConfig", "nodes=[NodeConfig(node=…)"),
+    ),
+    "connections None": (
+        lambda: define(start=A, nodes=[NodeConfig(node=A, connections=None)]),  # type: ignore[arg-type]
+        ("connections of A is None", "connections=[…]"),
+    ),
+    "connections one node": (
+        lambda: define(start=A, nodes=[NodeConfig(node=A, connections=B)]),  # type: ignore[arg-type]
+        ("connections of A is B", "connections=[B]"),
+    ),
+    "connections a string": (
+        lambda: define(start=A, nodes=[NodeConfig(node=A, connections="B")]),  # type: ignore[arg-type]
+        ("connections of A is str", "connections=[…]"),
+    ),
+    "concurrent_nodes None": (
+        lambda: define(start=Both, nodes=[NodeConfig(node=Both, concurrent_nodes=None)]),  # type: ignore[arg-type]
+        ("concurrent_nodes of Both is None", "concurrent_nodes=[…]"),
+    ),
+    "routes one rule": (
+        lambda: define(start=OneRule, nodes=[NodeConfig(node=OneRule, connections=[B])]),
+        ("routes of OneRule is ToB", "routes = ["),
+    ),
+    "routes None": (
+        lambda: define(
+            start=type("Lost", (BaseRouter,), {"routes": None}),
+            nodes=[],
+        ),
+        ("routes of Lost is None", "routes = ["),
+    ),
+    "process without an argument": (
+        lambda: define(start=NoArgument, nodes=[]),
+        ("NoArgument.process", "process(self, task_context)"),
+    ),
+    "process that is no method": (
+        lambda: define(start=NotCallable, nodes=[]),
+        ("NotCallable.process is int", "process(self, task_context)"),
+    ),
     "two classes of one name": (
         lambda: define(start=A, nodes=[NodeConfig(node=A, connections=[type("A", (B,), {})])]),
         ("two node classes are called A",),
@@ -168,6 +262,25 @@ def test_a_connected_node_needs_no_config_and_a_diamond_is_no_cycle() -> None:
         ],
     )
     assert flow().run({}).should_stop is False
+
+
+def test_a_member_may_stand_on_two_paths_of_which_one_is_taken() -> None:
+    define(
+        start=EitherPair,
+        nodes=[
+            NodeConfig(node=EitherPair, connections=[Both, BothAgain, A]),
+            NodeConfig(node=Both, concurrent_nodes=[A, B]),
+            NodeConfig(node=BothAgain, concurrent_nodes=[A, C]),
+        ],
+    )
+
+
+def test_process_may_be_wrapped_and_take_any_names() -> None:
+    def wrapper(*arguments: Any, **named: Any) -> Any:
+        return None
+
+    for process in (wrapper, lambda _self, ctx, more=None: None, staticmethod(lambda ctx: None)):
+        define(start=type("Free", (Node,), {"process": process}), nodes=[])
 
 
 def test_a_chain_of_five_thousand_nodes_is_no_recursion() -> None:

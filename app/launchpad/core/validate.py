@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
-from typing import Any
 
 from pydantic import BaseModel
 
+from launchpad.core.declared import check_node, check_sequence, named
 from launchpad.core.nodes.base import Node
 from launchpad.core.nodes.concurrent import ConcurrentNode
 from launchpad.core.nodes.router import BaseRouter, RouterNode
@@ -24,12 +24,12 @@ def validate(workflow: str, schema: object) -> Graph:
     """Check `schema` and return every node with its config. Raises `DefinitionError`."""
     if not isinstance(schema, WorkflowSchema):
         raise DefinitionError(
-            f"{workflow}.workflow_schema is {_named(schema)}; make it WorkflowSchema(…)."
+            f"{workflow}.workflow_schema is {named(schema)}; make it WorkflowSchema(…)."
         )
     event_schema: object = schema.event_schema
     if not (isinstance(event_schema, type) and issubclass(event_schema, BaseModel)):
         raise DefinitionError(
-            f"{workflow}: event_schema is {_named(schema.event_schema)}; give a pydantic model "
+            f"{workflow}: event_schema is {named(schema.event_schema)}; give a pydantic model "
             "class such as OpenAIChatSchema."
         )
     graph = _collect(workflow, schema)
@@ -37,30 +37,33 @@ def validate(workflow: str, schema: object) -> Graph:
         _check_config(workflow, config)
     _check_reachable(workflow, schema.start, graph)
     _check_cycles(workflow, schema.start, graph)
+    _check_runs_once(workflow, schema.start, graph)
     _check_distinct_names(workflow, graph)
     return graph
 
 
 def _collect(workflow: str, schema: WorkflowSchema) -> Graph:
-    _check_node(workflow, "start", schema.start)
+    check_node(workflow, "start", schema.start)
+    check_sequence(workflow, "nodes", schema.nodes, "nodes=[NodeConfig(node=…), …]")
     graph: Graph = {}
     for config in schema.nodes:
         if not isinstance(config, NodeConfig):
             raise DefinitionError(
-                f"{workflow}: nodes holds {_named(config)}; wrap it as NodeConfig(node=…)."
+                f"{workflow}: nodes holds {named(config)}; wrap it as NodeConfig(node=…)."
             )
-        _check_node(workflow, "NodeConfig.node", config.node)
+        check_node(workflow, "NodeConfig.node", config.node)
         if config.node in graph:
             raise DefinitionError(
                 f"{workflow}: {config.node.__name__} has two NodeConfigs; keep one."
             )
+        _check_lists(workflow, config)
         graph[config.node] = config
     for config in list(graph.values()):
         for target in config.connections:
-            _check_node(workflow, f"a connection of {config.node.__name__}", target)
+            check_node(workflow, f"a connection of {config.node.__name__}", target)
             graph.setdefault(target, NodeConfig(node=target))
         for member in config.concurrent_nodes:
-            _check_node(workflow, f"concurrent_nodes of {config.node.__name__}", member)
+            check_node(workflow, f"concurrent_nodes of {config.node.__name__}", member)
     if schema.start not in graph:
         if schema.nodes:
             raise DefinitionError(
@@ -71,14 +74,12 @@ def _collect(workflow: str, schema: WorkflowSchema) -> Graph:
     return graph
 
 
-def _check_node(workflow: str, where: str, node: object) -> None:
-    if not (isinstance(node, type) and issubclass(node, Node)):
-        name = _named(node)
-        remedy = f"; write {name}, not an instance" if isinstance(node, Node) else ""
-        raise DefinitionError(f"{workflow}: {where} is {name}, not a Node class{remedy}.")
-    if inspect.isabstract(node):
-        missing = ", ".join(sorted(node.__abstractmethods__))
-        raise DefinitionError(f"{workflow}: {node.__name__} does not define {missing}.")
+def _check_lists(workflow: str, config: NodeConfig) -> None:
+    node = config.node.__name__
+    for name in ("connections", "concurrent_nodes"):
+        given: object = getattr(config, name)
+        written = given.__name__ if isinstance(given, type) else "…"
+        check_sequence(workflow, f"{name} of {node}", given, f"{name}=[{written}]")
 
 
 def _check_config(workflow: str, config: NodeConfig) -> None:
@@ -111,7 +112,7 @@ def _check_config(workflow: str, config: NodeConfig) -> None:
                 "other nodes; connect it before or after."
             )
     if issubclass(config.node, BaseRouter):
-        for target in _declared_targets(config.node):
+        for target in _declared_targets(workflow, config.node):
             if target not in config.connections:
                 raise DefinitionError(
                     f"{workflow}: {name} routes to {target.__name__}, which is not among its "
@@ -119,15 +120,19 @@ def _check_config(workflow: str, config: NodeConfig) -> None:
                 )
 
 
-def _declared_targets(router: type[BaseRouter]) -> Iterator[type[Node]]:
+def _declared_targets(workflow: str, router: type[BaseRouter]) -> Iterator[type[Node]]:
     """What a router can name and we can see without running it."""
     if (fallback := router.fallback) is not None:
         yield fallback if isinstance(fallback, type) else type(fallback)
+    if isinstance(router.routes, property):
+        return
+    remedy = "routes = [MyRule(), …]"
+    check_sequence(workflow, f"routes of {router.__name__}", router.routes, remedy)
     for rule in router.routes:
         rule_class = rule if isinstance(rule, type) else type(rule)
         if not issubclass(rule_class, RouterNode):
             raise DefinitionError(
-                f"{router.__name__}.routes holds {_named(rule)}; derive it from RouterNode."
+                f"{workflow}: {router.__name__}.routes holds {named(rule)}; derive it from RouterNode."
             )
         hint = inspect.get_annotations(rule_class.determine_next_node).get("return")
         if isinstance(hint, type) and issubclass(hint, Node) and hint is not Node:
@@ -173,6 +178,43 @@ def _check_cycles(workflow: str, start: type[Node], graph: Graph) -> None:
             stack.extend((target, False) for target in graph[node].connections)
 
 
+def _check_runs_once(workflow: str, start: type[Node], graph: Graph) -> None:
+    """A node that a ConcurrentNode runs must not run at another place of the same path."""
+    places: dict[type[Node], list[type[Node]]] = {}
+    for config in graph.values():
+        for member in config.concurrent_nodes:
+            places.setdefault(member, []).append(config.node)
+    targets = {start, *(target for config in graph.values() for target in config.connections)}
+    for member, runners in places.items():
+        if member in targets:
+            runners.append(member)
+        for at, one in enumerate(runners):
+            for other in runners[at + 1 :]:
+                if one is other or _leads_to(graph, one, other) or _leads_to(graph, other, one):
+                    raise DefinitionError(
+                        f"{workflow}: {member.__name__} would run twice, {_as(member, one)} and "
+                        f"{_as(member, other)}; a workflow runs each node once, so take it out of "
+                        "one place, or derive a class of its own name from it for the second."
+                    )
+
+
+def _as(member: type[Node], place: type[Node]) -> str:
+    return "by itself" if place is member else f"in concurrent_nodes of {place.__name__}"
+
+
+def _leads_to(graph: Graph, start: type[Node], end: type[Node]) -> bool:
+    seen: set[type[Node]] = set()
+    frontier = [start]
+    while frontier:
+        node = frontier.pop()
+        if node is end:
+            return True
+        if node not in seen:
+            seen.add(node)
+            frontier.extend(graph[node].connections)
+    return False
+
+
 def _check_distinct_names(workflow: str, graph: Graph) -> None:
     members = {n for config in graph.values() for n in config.concurrent_nodes}
     seen: dict[str, type[Node]] = {}
@@ -183,7 +225,3 @@ def _check_distinct_names(workflow: str, graph: Graph) -> None:
                 f"{workflow}: two node classes are called {node.__name__}; outputs are kept by "
                 "class name, so rename one."
             )
-
-
-def _named(value: Any) -> str:
-    return str(value.__name__ if isinstance(value, type) else type(value).__name__)
