@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Any
 
 import msgspec
 from pydantic import BaseModel
@@ -13,7 +14,7 @@ from launchpad.events import Delta, JsonDelta, TextDelta
 __all__ = ["told"]
 
 
-def told(output: object, node: str) -> Delta:
+def told(output: Any, node: str) -> Delta:
     """What a node that did not speak produced, as its words: text, or JSON.
 
     Raises `NodeError` for an output that is neither.
