@@ -24,7 +24,7 @@ def told(output: Any, node: str) -> Delta:
     if isinstance(output, BaseModel):
         return JsonDelta(node, output.model_dump_json())
     # msgspec would make base64 of bytes, which nobody asked for.
-    if not isinstance(output, bytes | bytearray | memoryview):
+    if not isinstance(output, bytes | bytearray):
         with suppress(TypeError, ValueError):
             return JsonDelta(node, msgspec.json.encode(output, enc_hook=_plain).decode())
     raise NodeError(
