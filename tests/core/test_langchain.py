@@ -265,6 +265,14 @@ class Person(BaseModel):
     name: str
 
 
+def test_the_end_is_no_tool_call_where_none_was_shown() -> None:
+    # As `with_structured_output(…, method="function_calling")` has it.
+    parsed = events_of(lambda: model("{}", finish="tool_calls") | JsonOutputParser())
+    assert parsed[-1] == RunFinished("stop")
+    shown = events_of(lambda: model(call(0, "{}", "c", "f"), finish="tool_calls"))
+    assert shown[-1] == RunFinished("tool_calls")
+
+
 def snapshots(make: Callable[[], Any]) -> list[str]:
     said = words_of(make)
     assert all(isinstance(event, JsonSnapshot) for event in said)

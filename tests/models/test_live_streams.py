@@ -153,6 +153,8 @@ def test_structured_output_through_a_tool_streams_as_fragments_too() -> None:
     )
     assert heard.events == [JsonDelta(N, piece) for piece in DOCUMENT]
     assert heard.output == Out(name="Joe", age=30)
+    # The client saw no tool call.
+    assert heard.finish_reason == "stop"
 
 
 def test_a_model_typed_output_asks_for_native_json() -> None:

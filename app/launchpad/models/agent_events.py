@@ -18,7 +18,7 @@ from pydantic_ai.messages import (
 from pydantic_ai.run import AgentRunResultEvent
 
 from launchpad.events import Delta, FinishReason, Usage
-from launchpad.models.live import Names, Speech, finish_reason_of
+from launchpad.models.live import Names, Speech
 from launchpad.models.responses import deltas_of, usage_of
 
 if TYPE_CHECKING:
@@ -58,8 +58,7 @@ class AgentEvents:
     ) -> None:
         self._agent = agent
         self._prompt = prompt
-        self._node = node
-        self._structured = structured
+        self._say = Speech(node, structured=structured, names=Names())
         self._run = run
         self._result: AgentRunResult[Any] | None = None
 
@@ -75,7 +74,7 @@ class AgentEvents:
         """Why the last answer ended."""
         messages = self.result.all_messages()
         answers = [one for one in messages if isinstance(one, ModelResponse)]
-        return finish_reason_of(answers[-1].finish_reason) if answers else None
+        return self._say.reason(answers[-1].finish_reason) if answers else None
 
     @property
     def usage(self) -> Usage | None:
@@ -83,7 +82,7 @@ class AgentEvents:
         return usage_of(self.result.usage)
 
     async def __aiter__(self) -> AsyncIterator[Delta]:
-        say = Speech(self._node, structured=self._structured, names=Names())
+        say = self._say
         events = self._agent.run_stream_events(self._prompt, **self._run)
         async with events as stream:
             answers = 0

@@ -86,6 +86,7 @@ class ChatLive(LiveStream):
         self._tags = stream.reading.tags
         self._fields = (stream.reading.thinking_field, "reasoning", "reasoning_content")
         self._thinking = False
+        self._ended_for: str | None = None
         self._drops_space = stream.reading.hold_leading_space
 
     async def batches(self, node: str, *, structured: bool) -> AsyncIterator[Sequence[Delta]]:
@@ -104,6 +105,7 @@ class ChatLive(LiveStream):
                     text = ReasoningDelta if self._thinking else say.text_type
             if out:
                 yield out
+        self.finish_reason = say.reason(self._ended_for)
 
     def _chunk(self, chunk: Chunk, say: Speech, out: list[Delta]) -> None:
         if chunk.get("usage"):
@@ -112,7 +114,7 @@ class ChatLive(LiveStream):
             return
         choice = chunk["choices"][0]
         if choice.get("finish_reason"):
-            self.finish_reason = finish_reason_of(str(choice["finish_reason"]))
+            self._ended_for = str(choice["finish_reason"])
         found = as_object(choice.get("delta"))
         if found.get("refusal"):
             # pydantic-ai, too, takes nothing else from a chunk that refuses.
@@ -179,6 +181,11 @@ class Speech:
         for call in held:
             call.waiting = ""
         return [JsonDelta(self.node, one) for one in words] if self._structured else []
+
+    def reason(self, raw: str | None) -> FinishReason | None:
+        """Why the answer ended: not for tool calls, where the client saw none."""
+        reason = finish_reason_of(raw)
+        return "stop" if reason == "tool_calls" and not self._shown else reason
 
     def text(self, text: str) -> list[Delta]:
         """Text outside any thinking."""

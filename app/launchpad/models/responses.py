@@ -33,7 +33,7 @@ from pydantic_ai.models import StreamedResponse
 from pydantic_ai.usage import RequestUsage
 
 from launchpad.events import Delta, ReasoningDelta, Usage
-from launchpad.models.live import LiveStream, Names, Speech, finish_reason_of
+from launchpad.models.live import LiveStream, Names, Speech
 from launchpad.models.upstream_errors import as_upstream_error
 
 
@@ -258,11 +258,9 @@ class EventLive(LiveStream):
                 out += deltas_of(event, say)
             if out:
                 yield out
-        self._note_end(response.get())
-
-    def _note_end(self, response: ModelResponse) -> None:
-        self.finish_reason = finish_reason_of(response.finish_reason)
-        self.usage = usage_of(response.usage)
+        whole = response.get()
+        self.finish_reason = say.reason(whole.finish_reason)
+        self.usage = usage_of(whole.usage)
 
 
 def deltas_of(event: ModelResponseStreamEvent, say: Speech, *, answer: int = 0) -> Sequence[Delta]:

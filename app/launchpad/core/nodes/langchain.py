@@ -100,9 +100,12 @@ class LangChainStreamingNode(Node):
 
     @property
     def finish_reason(self) -> FinishReason | None:
-        """Why the model that spoke last stopped, where it said."""
+        """Why the model that spoke last stopped, where it said; not for calls nobody saw."""
+        words = self._words
         said = self._calls.finish_reason if self._calls is not None else None
-        return said or (self._words.finish_reason if self._words is not None else None)
+        reason = said or (words.finish_reason if words is not None else None)
+        called = words is not None and words.shows_calls
+        return "stop" if reason == "tool_calls" and not called else reason
 
     @property
     def called_model(self) -> bool:

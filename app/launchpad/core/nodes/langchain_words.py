@@ -58,6 +58,11 @@ class Words:
         self._calls: dict[object, tuple[int, str | None]] = {}
         self._shown = 0
 
+    @property
+    def shows_calls(self) -> bool:
+        """Whether a tool call was among them."""
+        return self._shown > 0
+
     def said(self, item: Any) -> Iterator[Delta]:
         """What `item` adds. Raises `NodeError` for an object that is not JSON."""
         match item:
