@@ -132,7 +132,8 @@ def _declared_targets(workflow: str, router: type[BaseRouter]) -> Iterator[type[
         rule_class = rule if isinstance(rule, type) else type(rule)
         if not issubclass(rule_class, RouterNode):
             raise DefinitionError(
-                f"{workflow}: {router.__name__}.routes holds {named(rule)}; derive it from RouterNode."
+                f"{workflow}: {router.__name__}.routes holds {named(rule)}; derive it from "
+                "RouterNode."
             )
         hint = inspect.get_annotations(rule_class.determine_next_node).get("return")
         if isinstance(hint, type) and issubclass(hint, Node) and hint is not Node:

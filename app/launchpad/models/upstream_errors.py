@@ -5,6 +5,7 @@
     402 (our account is empty)                  502 upstream_quota_exceeded
     404 (no such model)                         502 upstream_model_not_found
     400, 413, 422 (context length, parameters)  400 with the upstream's words, where they are safe
+    any, for an image it cannot read            400 unsupported_content
     408, timeouts                               504 upstream_timeout
     429                                         429 rate_limit_exceeded, with its Retry-After
     5xx                                         502 upstream_error, with its Retry-After
@@ -48,6 +49,13 @@ _STATUS_BY_CODE = {
     "authentication_error": 401,
     "model_not_found": 404,
 }
+_TOO_LONG = {"exceed_context_size_error", "context_length_exceeded"}
+_TOO_LONG_WORDS = re.compile(
+    r"maximum context length|context (?:size|window|length)\b.*\bexceed|\bexceed\w*\b.*\bcontext",
+    re.IGNORECASE,
+)
+_CANNOT_READ = re.compile(r"\b(image|audio|video) inputs? is not supported", re.IGNORECASE)
+"""llama.cpp's words, under a status of 500, for a model that takes text only."""
 _OURS = {
     401: ("The model provider refused this server's credentials.", "upstream_authentication"),
     402: ("The model provider's quota is used up.", "upstream_quota_exceeded"),
@@ -81,10 +89,21 @@ def http_error(
 ) -> UpstreamError:
     """The error for an upstream's HTTP status and (decoded) error body."""
     said = _error_object(body)
-    code = code or _code_of(said)
-    if status in {400, 413, 422} and code != "insufficient_quota":
+    code = _word(code) or _code_of(said)
+    message = said.get("message")
+    unread = _CANNOT_READ.search(message) if isinstance(message, str) else None
+    if unread is not None:
         return UpstreamError(
-            safe_words(said.get("message")) or "The model provider rejected the request.",
+            f"The model takes no {unread[1].lower()} input.",
+            status=400,
+            code="unsupported_content",
+            type="invalid_request_error",
+        )
+    if status in {400, 413, 422} and code != "insufficient_quota":
+        if code in _TOO_LONG or _TOO_LONG_WORDS.search(str(message)):
+            code = "context_length_exceeded"
+        return UpstreamError(
+            safe_words(message) or "The model provider rejected the request.",
             status=400,
             code=code or "upstream_rejected",
             type="invalid_request_error",
@@ -198,8 +217,13 @@ def _error_object(body: object) -> dict[str, Any]:
 
 
 def _code_of(said: dict[str, Any]) -> str | None:
-    code = said.get("code")
-    if isinstance(code, str) and code and not code.isdigit():
+    code = _word(said.get("code"))
+    if code is not None:
         return code
     kind = said.get("type")
     return kind if isinstance(kind, str) and kind in _STATUS_BY_CODE else None
+
+
+def _word(code: object) -> str | None:
+    """An error code that says more than a status: llama.cpp has the status again there."""
+    return code if isinstance(code, str) and code and not code.isdigit() else None

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from launchpad.wire.openai_chat.client_form import tool_choice, tool_definitions
 from launchpad.wire.openai_chat.schema import OpenAIChatSchema
 
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
@@ -162,6 +163,26 @@ def test_model_settings_hold_only_what_was_given():
         "thinking": False,
     }
     assert request(parallel_tool_calls=True).model_settings() == {}
+
+
+@pytest.mark.parametrize("stop", ["", [], [""], ["", ""]])
+def test_an_empty_stop_stops_nothing(stop: Any):
+    assert request(stop=stop).model_settings() == {}
+    assert request(stop=["", "x"]).model_settings() == {"stop_sequences": ["x"]}
+
+
+def test_a_whole_number_will_do_for_a_number():
+    assert request(temperature=1).temperature == 1
+
+
+@pytest.mark.parametrize("mode", ["auto", "required"])
+def test_only_the_allowed_tools_are_shown_to_the_model(mode: str):
+    tools = [{"type": "function", "function": {"name": name}} for name in "fgh"]
+    names = [{"type": "function", "function": {"name": name}} for name in "fh"]
+    choice = {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": names}}
+    asked = request(tools=tools, tool_choice=choice)
+    assert [tool.name for tool in tool_definitions(asked)] == ["f", "h"]
+    assert tool_choice(asked) == ("auto" if mode == "auto" else ["f", "h"])
 
 
 @pytest.mark.parametrize(

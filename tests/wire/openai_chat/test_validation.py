@@ -112,6 +112,19 @@ def complaint(value: Any) -> dict[str, Any]:
         ({"temperature": -0.5}, "temperature", "decimal_below_min_value", "but got -0.5"),
         ({"temperature": "warm"}, "temperature", "invalid_type", "expected a number"),
         ({"max_tokens": 1.5}, "max_tokens", "invalid_type", "expected an integer"),
+        (
+            {"temperature": "1"},
+            "temperature",
+            "invalid_type",
+            "expected a number, but got a string",
+        ),
+        ({"temperature": True}, "temperature", "invalid_type", "a number, but got a boolean"),
+        ({"max_tokens": "5"}, "max_tokens", "invalid_type", "an integer, but got a string"),
+        ({"max_tokens": True}, "max_tokens", "invalid_type", "an integer, but got a boolean"),
+        ({"n": "2"}, "n", "invalid_type", "expected an integer, but got a string"),
+        ({"n": True}, "n", "invalid_type", "expected an integer, but got a boolean"),
+        ({"seed": "7"}, "seed", "invalid_type", "expected an integer"),
+        ({"logit_bias": {"5": "7"}}, "logit_bias.5", "invalid_type", "expected an integer"),
         ({"stream": "true"}, "stream", "invalid_type", "expected a boolean, but got a string"),
         ({"stop": [1]}, "stop[0]", "invalid_type", "expected a string"),
         ({"stop": 1}, "stop", "invalid_type", "a string or an array"),
@@ -122,6 +135,18 @@ def complaint(value: Any) -> dict[str, Any]:
         ({"tools": [{"type": "web"}]}, "tools[0].type", "invalid_value", "'web'"),
         ({"tool_choice": "maybe"}, "tool_choice", "invalid_value", "'none', 'auto' or 'required'"),
         ({"tool_choice": "required"}, "tool_choice", "invalid_value", "requires 'tools'"),
+        (
+            {
+                "tools": [{"type": "function", "function": {"name": "f"}}],
+                "tool_choice": {
+                    "type": "allowed_tools",
+                    "allowed_tools": {"tools": [{"type": "function", "function": {"name": "g"}}]},
+                },
+            },
+            "tool_choice.allowed_tools.tools[0].function.name",
+            "invalid_value",
+            "no tool in 'tools' has this name",
+        ),
         (
             {"response_format": {"type": "xml"}},
             "response_format.type",

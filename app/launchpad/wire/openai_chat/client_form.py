@@ -34,8 +34,8 @@ def tool_definitions(request: OpenAIChatSchema) -> list[ToolDefinition]:
 def tool_choice(request: OpenAIChatSchema) -> str | list[str] | None:
     """`tool_choice` as the pydantic-ai setting: a word, or the names that must be called.
 
-    OpenAI's `allowed_tools` in mode "auto" leaves the choice free; the tools that are not allowed
-    are not distinguished there.
+    OpenAI's `allowed_tools` in mode "auto" leaves the choice free among those, which are all that
+    the model is told of.
     """
     chosen = request.tool_choice
     if isinstance(chosen, NamedToolChoice):

@@ -14,9 +14,11 @@ __all__ = [
     "ChatTool",
     "Flag",
     "FunctionDefinition",
+    "Integer",
     "JsonObjectFormat",
     "JsonSchemaFormat",
     "NamedToolChoice",
+    "Number",
     "ResponseFormat",
     "Stop",
     "StreamOptions",
@@ -26,6 +28,12 @@ __all__ = [
 
 Flag = Annotated[bool, Strict()]
 """true or false, and nothing that merely looks like it."""
+
+
+Integer = Annotated[int, Strict()]
+"""A whole number: no text, no true or false."""
+Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
+"""A number; an integer will do."""
 
 
 class StreamOptions(ChatModel):

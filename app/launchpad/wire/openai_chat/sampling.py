@@ -42,10 +42,10 @@ def model_settings(request: OpenAIChatSchema) -> ModelSettings:
     limit = request.max_completion_tokens or request.max_tokens
     if limit is not None:
         settings["max_tokens"] = limit
-    if request.stop:
-        settings["stop_sequences"] = (
-            [request.stop] if isinstance(request.stop, str) else list(request.stop)
-        )
+    stops = [request.stop] if isinstance(request.stop, str) else request.stop or []
+    # Some servers find an empty one before the first word.
+    if stops := [stop for stop in stops if stop]:
+        settings["stop_sequences"] = stops
     if request.reasoning_effort is not None:
         if request.reasoning_effort == "none":
             settings["thinking"] = False

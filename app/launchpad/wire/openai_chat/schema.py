@@ -15,11 +15,14 @@ from launchpad.wire.openai_chat.messages import (
     UserMessage,
 )
 from launchpad.wire.openai_chat.options import (
+    AllowedToolChoice,
     ChatTool,
     Flag,
+    Integer,
     JsonObjectFormat,
     JsonSchemaFormat,
     NamedToolChoice,
+    Number,
     ResponseFormat,
     Stop,
     StreamOptions,
@@ -34,8 +37,6 @@ if TYPE_CHECKING:
 
 __all__ = ["OpenAIChatSchema"]
 
-_Number = Annotated[float, Field(allow_inf_nan=False)]
-
 
 class OpenAIChatSchema(ChatModel):
     """A chat completion request. Derive from it to add fields; unknown ones are kept anyway.
@@ -48,22 +49,22 @@ class OpenAIChatSchema(ChatModel):
     stream: Flag | None = None
     stream_options: StreamOptions | None = None
 
-    temperature: Annotated[_Number, Field(ge=0, le=2)] | None = None
-    top_p: Annotated[_Number, Field(ge=0, le=1)] | None = None
-    max_tokens: Annotated[int, Field(ge=1)] | None = None
-    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    temperature: Annotated[Number, Field(ge=0, le=2)] | None = None
+    top_p: Annotated[Number, Field(ge=0, le=1)] | None = None
+    max_tokens: Annotated[Integer, Field(ge=1)] | None = None
+    max_completion_tokens: Annotated[Integer, Field(ge=1)] | None = None
     stop: Stop | None = None
-    seed: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
-    presence_penalty: Annotated[_Number, Field(ge=-2, le=2)] | None = None
-    frequency_penalty: Annotated[_Number, Field(ge=-2, le=2)] | None = None
-    logit_bias: dict[str, Annotated[int, Field(ge=-100, le=100)]] | None = None
+    seed: Annotated[Integer, Field(ge=-(2**63), lt=2**63)] | None = None
+    presence_penalty: Annotated[Number, Field(ge=-2, le=2)] | None = None
+    frequency_penalty: Annotated[Number, Field(ge=-2, le=2)] | None = None
+    logit_bias: dict[str, Annotated[Integer, Field(ge=-100, le=100)]] | None = None
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = (
         None
     )
     user: str | None = None
     metadata: dict[str, Any] | None = None
 
-    n: Annotated[int, Field(ge=1, le=128)] | None = None
+    n: Annotated[Integer, Field(ge=1, le=128)] | None = None
     response_format: ResponseFormat | None = None
     tools: list[ChatTool] | None = None
     tool_choice: ToolChoice | None = None
@@ -71,7 +72,7 @@ class OpenAIChatSchema(ChatModel):
     modalities: list[str] | None = None
     audio: dict[str, Any] | None = None
     logprobs: Flag | None = None
-    top_logprobs: Annotated[int, Field(ge=0, le=20)] | None = None
+    top_logprobs: Annotated[Integer, Field(ge=0, le=20)] | None = None
 
     @model_validator(mode="after")
     def _check_references(self) -> OpenAIChatSchema:
@@ -99,6 +100,14 @@ class OpenAIChatSchema(ChatModel):
                 "no tool in 'tools' has this name",
                 {"param": "tool_choice.function.name"},
             )
+        if isinstance(chosen, AllowedToolChoice):
+            for position, tool in enumerate(chosen.allowed_tools.tools):
+                if tool.function.name not in names:
+                    raise PydanticCustomError(
+                        "unknown_tool",
+                        "no tool in 'tools' has this name",
+                        {"param": f"tool_choice.allowed_tools.tools[{position}].function.name"},
+                    )
         return self
 
     @property
@@ -118,8 +127,12 @@ class OpenAIChatSchema(ChatModel):
 
     @property
     def client_tools(self) -> list[ChatTool]:
-        """The tools that the model may call; none where `tool_choice` is "none"."""
-        return [] if self.tool_choice == "none" else list(self.tools or ())
+        """The tools that the model may call, as `tool_choice` has it (`none`, `allowed_tools`)."""
+        chosen, tools = self.tool_choice, list(self.tools or ())
+        if isinstance(chosen, AllowedToolChoice):
+            allowed = {tool.function.name for tool in chosen.allowed_tools.tools}
+            return [tool for tool in tools if tool.function.name in allowed]
+        return [] if chosen == "none" else tools
 
     @property
     def wants_json(self) -> bool:
