@@ -140,6 +140,55 @@ def test_concurrent_nodes_go_one_after_another() -> None:
     ]
 
 
+@pytest.mark.parametrize("size", [1, 3, 100])
+def test_nodes_of_one_parent_go_in_the_order_in_which_they_started(size: int) -> None:
+    events: list[RunEvent] = [
+        NodeStarted("P"),
+        NodeStarted("Silent", "P"),
+        NodeStarted("A", "P"),
+        NodeStarted("Q", "P"),
+        NodeStarted("B", "Q"),
+        JsonDelta("B", '{"b": 1}'),
+        finished("B"),
+        JsonDelta("P", '{"p": 1}'),
+        TextDelta("Silent", "words"),
+        finished("Silent"),
+        JsonDelta("A", '{"a": 1}'),
+        finished("A"),
+        finished("Q"),
+        finished("P"),
+        DONE,
+    ]
+    assert run(events, size)[5:] == [
+        finished("Silent"),
+        JsonSnapshot("A", '{"a": 1}'),
+        finished("A"),
+        JsonSnapshot("B", '{"b": 1}'),
+        finished("B"),
+        finished("Q"),
+        JsonSnapshot("P", '{"p": 1}'),
+        finished("P"),
+        DONE,
+    ]
+
+
+def test_a_parent_that_has_begun_ends_before_its_members() -> None:
+    events = [
+        *spoken("P", '{"p":', " 1}"),
+        NodeStarted("A", "P"),
+        JsonDelta("A", '{"a": 1}'),
+        finished("A"),
+        finished("P"),
+        DONE,
+    ]
+    assert shown(run(events)) == [("P", "{}"), ("P", '{"p": 1}'), ("A", '{"a": 1}')]
+
+
+def test_prose_before_an_empty_object() -> None:
+    events = [*spoken("A", "Nothing found: ", "{", "}", "\n"), finished("A"), DONE]
+    assert run(events)[1:] == [JsonSnapshot("A", "{}"), finished("A"), DONE]
+
+
 def test_what_waits_is_bounded() -> None:
     operator = JsonSnapshots(max_held=100)
     operator(spoken("A", '{"a": "x'))

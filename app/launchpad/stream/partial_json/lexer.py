@@ -14,7 +14,8 @@ such a candidate is shown from the moment it is certain: at its first `"key":`, 
 in an array, or where an array has eight commas or three levels. So `[1]`, `{name}` and `{"name"}`
 in prose are never shown. A value that ends before that (`{}`, `[1]`, `"text"`, `42`, `true`) is a
 document only if it is alone: nothing else in the text, or in its code fence. It is then shown when
-the fence or the text ends. A candidate that turns out not to be JSON is read again as prose.
+the fence or the text ends. `{}` at the very end of prose is one too, where the text has no other. A
+candidate that turns out not to be JSON is read again as prose.
 
 After a document, another may begin by the same rules; it replaces the first. Other text after a
 document is ignored. What is not JSON within a document ends the reading: `error`; the last snapshot
@@ -80,7 +81,9 @@ class PartialJson:
     def finish(self) -> bool:
         """The text ends here. True if `snapshot()` changed: a value that stood alone is shown."""
         candidate = self._candidate
-        if candidate is None or not self._finder.alone:
+        if candidate is None:
+            return False
+        if not self._finder.alone and (self._shown is not None or not _is_empty_object(candidate)):
             return False
         candidate.finish()
         if candidate.ended or candidate.open:
@@ -146,3 +149,7 @@ class PartialJson:
     def _drop_candidate(self) -> None:
         self._candidate = None
         self._raw.clear()
+
+
+def _is_empty_object(candidate: Document) -> bool:
+    return candidate.ended and candidate.text() == "{}"

@@ -11,6 +11,7 @@ from launchpad.events import (
     JsonDelta,
     JsonSnapshot,
     NodeFinished,
+    NodeStarted,
     ReasoningDelta,
     RefusalDelta,
     RunEvent,
@@ -32,9 +33,10 @@ class JsonSnapshots:
     - A node's `JsonDelta`s become `JsonSnapshot`s: at most one a batch and document, none where
       nothing changed; a document's last one always comes, at the latest before its `NodeFinished`.
       Between, `SnapshotPacer` may hold one back until the document has grown.
-    - Nodes that run at the same time go one after another. The one whose JSON came first is live;
-      the others, their `NodeFinished` too, wait until it has finished. Above `max_held` characters
-      of waiting text the run fails.
+    - Nodes that run at the same time go one after another: those with a parent in the order of
+      their `NodeStarted`, silent ones included and before their parent, as `wire.order` has it; any
+      other when its JSON comes. The first is live; the others, their `NodeFinished` too, wait until
+      it has finished. Above `max_held` characters of waiting text the run fails.
     - Words are left out: `TextDelta`, `ReasoningDelta`, `RefusalDelta`. Everything else passes.
     - A run that ends without any JSON (and without a tool call for the client), with invalid JSON,
       or with a document that is not complete though the model stopped by itself, ends in
@@ -58,7 +60,7 @@ class JsonSnapshots:
 
     def __init__(self, *, max_held: int = MAX_HELD) -> None:
         self._max_held = max_held
-        # In the order in which they first spoke; the first is live.
+        # In the order in which they are told; the first is live.
         self._turns: dict[str, Speaker] = {}
         self._live: Speaker | None = None
         self._fault: str | None = None
@@ -101,8 +103,24 @@ class JsonSnapshots:
                 return None
         return speaker
 
+    def _enter(self, node: str, parent: str) -> None:
+        """Give a node that runs beside others its place: before its parent, after its siblings."""
+        if node in self._turns:
+            return
+        order = list(self._turns)
+        at = order.index(parent) if parent in self._turns else len(order)
+        if at == 0 and self._live is not None and self._live.begun:
+            # What the parent has begun to tell, it ends.
+            at = 1
+        order.insert(at, node)
+        self._turns = {name: self._turns.get(name) or Speaker(name) for name in order}
+        self._live = self._turns[order[0]]
+
     def _pass(self, event: RunEvent, out: list[RunEvent]) -> None:
         match event:
+            case NodeStarted(node=node, parent=str() as parent):
+                self._enter(node, parent)
+                out.append(event)
             case NodeFinished(node=node) if node in self._turns:
                 self._turns[node].finished = event
                 self._take_turns(out)

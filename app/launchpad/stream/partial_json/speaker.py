@@ -47,6 +47,11 @@ class Speaker:
         self._sent = ""
         self._whole = False
 
+    @property
+    def begun(self) -> bool:
+        """Whether a document has begun."""
+        return self._reader.started
+
     def feed(self, text: str) -> None:
         """Read a fragment."""
         self._patience -= len(text)
