@@ -21,10 +21,18 @@ from pydantic_ai.models.function import (
 from pydantic_ai.models.test import TestModel
 
 from launchpad.errors import UpstreamError
-from launchpad.events import Delta, JsonDelta, ReasoningDelta, TextDelta, ToolCallDelta
+from launchpad.events import (
+    Delta,
+    JsonDelta,
+    ReasoningDelta,
+    RefusalDelta,
+    TextDelta,
+    ToolCallDelta,
+)
 from launchpad.models.agent_events import stream_agent_events
 from launchpad.models.scope import RequestScope, request_scope
 from launchpad.models.streaming import StreamingModel, live_stream
+from launchpad.testing import ScriptedModel
 
 N = "Node"
 
@@ -50,6 +58,20 @@ async def hear(agent: Agent[Any, Any], structured: bool = False) -> tuple[list[D
         heard = [one async for one in live.events(N, structured=structured)]
         output = await result.get_output()
         return heard, output, (live, result.usage)
+
+
+def test_a_refusals_words() -> None:
+    async def main() -> None:
+        agent = Agent(StreamingModel(ScriptedModel()))
+        async with agent.run_stream("!refuse not that") as result:
+            live = live_stream(result.run_id)
+            assert live is not None
+            heard = [one async for one in live.events(N, structured=False)]
+        assert heard == [RefusalDelta(N, "not that")]
+        assert (live.refused, live.finish_reason) == (True, "stop")
+        assert live.usage is not None
+
+    asyncio.run(main())
 
 
 def test_text_and_thinking() -> None:

@@ -32,7 +32,7 @@ from pydantic_ai.messages import (
 from pydantic_ai.models import StreamedResponse
 from pydantic_ai.usage import RequestUsage
 
-from launchpad.events import Delta, ReasoningDelta, Usage
+from launchpad.events import Delta, ReasoningDelta, RefusalDelta, Usage
 from launchpad.models.live import LiveStream, Names, Speech
 from launchpad.models.upstream_errors import as_upstream_error
 
@@ -261,6 +261,14 @@ class EventLive(LiveStream):
         whole = response.get()
         self.finish_reason = say.reason(whole.finish_reason)
         self.usage = usage_of(whole.usage)
+        refusal = (whole.provider_details or {}).get("refusal")
+        if isinstance(refusal, str) and refusal:
+            # pydantic-ai keeps a refusal's words out of its events, and calls the end of it
+            # content_filter; on OpenAI's wire that is "stop".
+            self.refused = True
+            if self.finish_reason == "content_filter":
+                self.finish_reason = "stop"
+            yield [RefusalDelta(node, refusal)]
 
 
 def deltas_of(event: ModelResponseStreamEvent, say: Speech, *, answer: int = 0) -> Sequence[Delta]:
