@@ -105,6 +105,13 @@ def test_run_says_which_workflows_there_are(flows: Path, workflow: str, words: s
     assert "Traceback" not in done.stderr
 
 
+def test_run_refuses_a_model_that_cannot_be(flows: Path) -> None:
+    done = launchpad("run", "chat", "hi", "--model", "bogus", cwd=flows.parent)
+    assert done.returncode == 1
+    assert "'bogus' names no known model provider" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_run_of_a_failing_workflow(flows: Path) -> None:
     flows.write_text(flows.read_text().replace('yield word + " "', "raise ValueError('inside')"))
     done = launchpad("run", "echo", "hi", "--target", "flows.py", cwd=flows.parent)

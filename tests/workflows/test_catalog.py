@@ -17,7 +17,7 @@ from launchpad.core.nodes.model_streaming_node import ModelStreamingNode
 from launchpad.core.schema import NodeConfig, WorkflowSchema
 from launchpad.core.task import TaskContext
 from launchpad.core.workflow import Workflow
-from launchpad.errors import ConfigurationError, UnknownModelError
+from launchpad.errors import ConfigurationError, DefinitionError, UnknownModelError
 from launchpad.settings import Settings
 from launchpad.testing import ScriptedModel, override_model
 from launchpad.wire.openai_chat.schema import OpenAIChatSchema
@@ -130,12 +130,60 @@ def test_an_event_schema_without_from_chat_is_left_out_with_the_reason() -> None
     assert "from_chat" in (left_out.obstacle or "")
 
 
+def with_from_chat(from_chat: Any) -> type[Workflow]:
+    return flow(Words, schema=type("Parcel", (Answer,), {"from_chat": from_chat}))
+
+
+async def asynchronous(cls: type[BaseModel], request: OpenAIChatSchema) -> BaseModel:
+    return cls(text="hi")
+
+
+@pytest.mark.parametrize(
+    ("from_chat", "remedy"),
+    [
+        (lambda self, request: self, "make it a classmethod"),
+        (classmethod(asynchronous), "make it a plain classmethod"),
+    ],
+)
+def test_a_from_chat_that_cannot_be_called_is_told_at_the_start(
+    from_chat: Any, remedy: str
+) -> None:
+    (left_out,) = Catalog({"a": with_from_chat(from_chat)}).left_out
+    assert "Parcel.from_chat" in (left_out.obstacle or "")
+    assert remedy in (left_out.obstacle or "")
+
+
+def test_a_from_chat_that_gives_no_event_is_the_workflows_fault() -> None:
+    request = OpenAIChatSchema.model_validate({"messages": [{"role": "user", "content": "hi"}]})
+
+    def event(from_chat: Any) -> Any:
+        (served,) = Catalog({"a": with_from_chat(classmethod(from_chat))}).served
+        return served.event(request)
+
+    assert event(lambda cls, request: cls(text=request.get_message())).text == "hi"
+    assert event(lambda cls, request: {"text": "hi"}) == {"text": "hi"}
+
+    def deferred(cls: type[BaseModel], request: OpenAIChatSchema) -> Any:
+        return asynchronous(cls, request)
+
+    for wrong, named in ((lambda cls, request: None, "NoneType"), (deferred, "coroutine")):
+        with pytest.raises(DefinitionError, match=f"TicketTriageWorkflow: .* gave {named}") as told:
+            event(wrong)
+        assert told.value.status == 500
+
+
 def test_wrong_registries_and_aliases_are_refused() -> None:
     class Wrong(Enum):
         NUMBER = 7
 
     with pytest.raises(ConfigurationError, match="number is 7"):
         Catalog(Wrong)
+
+    class Unfinished(Workflow):
+        pass
+
+    with pytest.raises(ConfigurationError, match="Unfinished, which has no workflow_schema"):
+        Catalog([Unfinished])
     with pytest.raises(ConfigurationError, match="maps x to nowhere"):
         Catalog([flow(Words)], aliases={"x": "nowhere"})
 

@@ -10,6 +10,8 @@ from pydantic import BaseModel
 
 from launchpad.api.router import create_catalog
 from launchpad.cli.environment import export
+from launchpad.cli.readiness import look_at
+from launchpad.errors import ConfigurationError
 from launchpad.events import JsonDelta, RunEvent, RunFailed, TextDelta
 from launchpad.models import aclose_clients
 from launchpad.observe.logs import configure_logging
@@ -28,6 +30,9 @@ def run(
     export(settings, target)
     configure_logging("warning")
     served = create_catalog(load_registry(target), settings).find(workflow)
+    problem = look_at([served], settings).default_problem
+    if problem is not None:
+        raise ConfigurationError(problem)
     try:
         return asyncio.run(_run(served, message, as_json=as_json))
     except KeyboardInterrupt:

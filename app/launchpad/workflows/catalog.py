@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, cast
 
+from pydantic import BaseModel
+
 from launchpad.core.workflow import Workflow
-from launchpad.errors import ConfigurationError, UnknownModelError
+from launchpad.errors import ConfigurationError, DefinitionError, UnknownModelError
 from launchpad.models.override import model_override
 from launchpad.settings import Settings
 from launchpad.wire.openai_chat.parameters import Capabilities
@@ -58,11 +61,22 @@ class ServedWorkflow:
         return found
 
     def event(self, request: OpenAIChatSchema) -> Any:
-        """The workflow's event for a chat request. What `from_chat` raises passes through."""
+        """The workflow's event for a chat request. What `from_chat` raises passes through.
+
+        Raises `DefinitionError` where it gives nothing that could be an event.
+        """
         schema = self.workflow.workflow_schema.event_schema
         if isinstance(request, schema):
             return request
-        return cast("Any", schema).from_chat(request)
+        event: object = cast("Any", schema).from_chat(request)
+        if isinstance(event, BaseModel | Mapping):
+            return event
+        if inspect.iscoroutine(event):
+            event.close()
+        raise DefinitionError(
+            f"{self.workflow.__name__}: {schema.__name__}.from_chat gave {type(event).__name__}; "
+            f"it has to return a {schema.__name__}."
+        )
 
 
 class Catalog:
@@ -142,6 +156,10 @@ def _members(registry: Registry) -> Iterable[tuple[str, type[Workflow]]]:
                 f"The registry's {name} is {workflow!r}, not a Workflow class; write "
                 f"{name.upper()} = MyWorkflow."
             )
+        if not hasattr(workflow, "workflow_schema"):
+            raise ConfigurationError(
+                f"The registry's {name} is {workflow.__name__}, which has no workflow_schema."
+            )
     return pairs
 
 
@@ -154,12 +172,21 @@ def model_id(workflow: type[Workflow]) -> str:
 
 def _serve(name: str, workflow: type[Workflow]) -> ServedWorkflow:
     schema = workflow.workflow_schema.event_schema
-    obstacle = None
-    if not issubclass(schema, OpenAIChatSchema) and not callable(
-        getattr(schema, "from_chat", None)
-    ):
-        obstacle = (
+    return ServedWorkflow(name, workflow, _obstacle(schema))
+
+
+def _obstacle(schema: type[BaseModel]) -> str | None:
+    """Why no event of `schema` can be made of a chat request."""
+    if issubclass(schema, OpenAIChatSchema):
+        return None
+    from_chat: object = getattr(schema, "from_chat", None)
+    if not callable(from_chat):
+        return (
             f"its event_schema {schema.__name__} does not derive from OpenAIChatSchema and has no "
             "from_chat(request) classmethod"
         )
-    return ServedWorkflow(name, workflow, obstacle)
+    if inspect.isfunction(inspect.getattr_static(schema, "from_chat")):
+        return f"{schema.__name__}.from_chat is a method of instances; make it a classmethod"
+    if inspect.iscoroutinefunction(from_chat):
+        return f"{schema.__name__}.from_chat is async; make it a plain classmethod"
+    return None

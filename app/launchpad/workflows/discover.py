@@ -7,6 +7,7 @@ is taken (an Enum whose members are Workflow classes), else the Workflow classes
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterable, Mapping
 from enum import Enum
 from types import ModuleType
@@ -64,8 +65,10 @@ def _named(module: ModuleType, place: str, attribute: str) -> Pairs:
     for part in attribute.split("."):
         if not hasattr(value, part):
             there = [name for name, held in vars(module).items() if _pairs(held)]
+            near = difflib.get_close_matches(part, there if value is module else dir(value), 1)
+            hint = f" Did you mean {near[0]}?" if near else ""
             offer = f" It has {', '.join(there)}." if there else ""
-            raise ConfigurationError(f"{place} has no {attribute!r}.{offer}")
+            raise ConfigurationError(f"{place} has no {attribute!r}.{hint}{offer}")
         value = getattr(value, part)
     pairs = _pairs(value)
     if not pairs:
@@ -85,6 +88,7 @@ def _pairs(value: object) -> Pairs:
         return [(model_id(value), value)]
     if isinstance(value, type) and issubclass(value, Enum):
         named = [(name.lower(), member.value) for name, member in value.__members__.items()]
+        _check_members(value)
     elif isinstance(value, Mapping):
         mapping = cast("Mapping[object, Any]", value)
         named = [(str(name), member) for name, member in mapping.items()]
@@ -94,6 +98,20 @@ def _pairs(value: object) -> Pairs:
     else:
         return []
     return named if all(_is_workflow(workflow) for _, workflow in named) else []
+
+
+def _check_members(registry: type[Enum]) -> None:
+    """An Enum is a registry or it is none: what is half of one would be left out silently."""
+    members = registry.__members__.items()
+    wrong = [(name, one.value) for name, one in members if not _is_workflow(one.value)]
+    if wrong and len(wrong) < len(members):
+        name, value = wrong[0]
+        derives = isinstance(value, type) and issubclass(value, Workflow)
+        what = f"{value.__name__}, which has no workflow_schema" if derives else _described(value)
+        raise ConfigurationError(
+            f"{registry.__name__}.{name} is {what}, beside Workflow classes. A registry's members "
+            "are Workflow classes that set workflow_schema; take it out."
+        )
 
 
 def _is_workflow(value: object) -> TypeGuard[type[Workflow]]:
