@@ -86,7 +86,9 @@ class Settings(BaseSettings):
 
     # The model inside the machine
     local_context: int = Field(default=8192, gt=0)
+    """In tokens; shared by the answers made at once, so that each has 2048 by default."""
     local_parallel: int = Field(default=4, gt=0)
+    """How many answers are made at once; each has `local_context / local_parallel` tokens."""
     local_threads: int | None = Field(default=None, gt=0)
     local_max_tokens: int = Field(default=512, gt=0)
 

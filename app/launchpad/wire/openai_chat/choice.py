@@ -42,7 +42,7 @@ _encode = msgspec.json.Encoder().encode
 
 
 class WordsChoice:
-    """Writes one choice's chunks. See DESIGN.md, "OpenAI chat dialect"."""
+    """Writes one choice's chunks."""
 
     def __init__(self, template: ChoiceTemplate, calls: CallIndex, *, hold_limit: int) -> None:
         self._template = template

@@ -1,6 +1,6 @@
 """One choice of a stream in which every chunk's content is a whole JSON document.
 
-The rule is DESIGN.md's `valid_json_chunks`: a client that calls `json.loads(delta.content)` on
+The rule of `valid_json_chunks`: a client that calls `json.loads(delta.content)` on
 every chunk never fails.
 """
 
