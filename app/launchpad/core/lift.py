@@ -77,6 +77,8 @@ def _own(event: Delta, node: str) -> Delta:
                 None if event.id is None else plain(event.id),
                 None if event.name is None else plain(event.name),
             )
+        if event.node == node and type(event.text) is str:
+            return event
         return replace(event, node=node, text=plain(event.text))
     except TypeError as error:
         kind = type(event).__name__
@@ -84,12 +86,15 @@ def _own(event: Delta, node: str) -> Delta:
 
 
 def _failure_of(event: RunFailed, node: str) -> NodeError:
-    cause = UpstreamError(
-        event.message, status=event.status, type=event.type, retry_after=event.retry_after
-    )
-    cause.code = event.code
     error = NodeError(node, event.message)
-    error.__cause__ = cause
+    # As a model's failure it keeps what a client may see of it.
+    error.__cause__ = UpstreamError(
+        event.message,
+        status=event.status,
+        type=event.type,
+        code=event.code or NodeError.code,
+        retry_after=event.retry_after,
+    )
     return error
 
 
