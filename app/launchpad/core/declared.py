@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 from launchpad.core.nodes.base import Node
 from launchpad.errors import DefinitionError
@@ -12,10 +12,10 @@ from launchpad.errors import DefinitionError
 __all__ = ["check_node", "check_sequence", "named"]
 
 
-def check_node(workflow: str, where: str, node: object) -> None:
+def check_node(workflow: str, where: str, node: Any) -> None:
     """`node` has to be a Node class that can run. Raises `DefinitionError`."""
     if not (isinstance(node, type) and issubclass(node, Node)):
-        name = named(node)
+        name = named(cast("object", node))
         remedy = f"; write {name}, not an instance" if isinstance(node, Node) else ""
         raise DefinitionError(f"{workflow}: {where} is {name}, not a Node class{remedy}.")
     if inspect.isabstract(node):

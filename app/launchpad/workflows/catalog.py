@@ -68,9 +68,9 @@ class ServedWorkflow:
         schema = self.workflow.workflow_schema.event_schema
         if isinstance(request, schema):
             return request
-        event: object = cast("Any", schema).from_chat(request)
-        if isinstance(event, BaseModel | Mapping):
-            return event
+        event: Any = cast("Any", schema).from_chat(request)
+        if isinstance(event, (BaseModel, Mapping)):
+            return cast("Any", event)
         if inspect.iscoroutine(event):
             event.close()
         raise DefinitionError(

@@ -103,11 +103,17 @@ def _pairs(value: object) -> Pairs:
 def _check_members(registry: type[Enum]) -> None:
     """An Enum is a registry or it is none: what is half of one would be left out silently."""
     members = registry.__members__.items()
-    wrong = [(name, one.value) for name, one in members if not _is_workflow(one.value)]
+    wrong: list[tuple[str, Any]] = [
+        (name, one.value) for name, one in members if not _is_workflow(one.value)
+    ]
     if wrong and len(wrong) < len(members):
         name, value = wrong[0]
         derives = isinstance(value, type) and issubclass(value, Workflow)
-        what = f"{value.__name__}, which has no workflow_schema" if derives else _described(value)
+        what = (
+            f"{value.__name__}, which has no workflow_schema"
+            if derives
+            else _described(cast("object", value))
+        )
         raise ConfigurationError(
             f"{registry.__name__}.{name} is {what}, beside Workflow classes. A registry's members "
             "are Workflow classes that set workflow_schema; take it out."
