@@ -1,24 +1,23 @@
-"""What a request wishes of the models that answer it."""
+"""What an event wishes of the models that answer it."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from launchpad.models.scope import RequestScope
-from launchpad.wire.openai_chat.client_form import response_format, tool_choice, tool_definitions
-from launchpad.wire.openai_chat.schema import OpenAIChatSchema
+
+__all__ = ["scope_of"]
 
 
-def scope_of(request: Any) -> RequestScope | None:
-    """The wishes of a chat request: sampling parameters, the client's tools, the answer's format.
+def scope_of(event: Any) -> RequestScope | None:
+    """The wishes of an event that has any; None for any other.
 
-    None for an event that is no chat request.
+    An event says them by `model_settings()`, sampling parameters in pydantic-ai's terms, and
+    `model_form()`, the further fields of `RequestScope`: OpenAI's chat request does.
     """
-    if not isinstance(request, OpenAIChatSchema):
+    settings = getattr(event, "model_settings", None)
+    if not callable(settings):
         return None
-    return RequestScope(
-        settings=request.model_settings(),
-        client_tools=tool_definitions(request),
-        tool_choice=tool_choice(request),
-        response_format=response_format(request),
-    )
+    form = getattr(event, "model_form", dict)
+    fields: dict[str, Any] = form()
+    return RequestScope(settings=settings(), **fields)

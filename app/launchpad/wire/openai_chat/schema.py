@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
 
 from pydantic import Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -34,8 +35,17 @@ from launchpad.wire.openai_chat.sampling import model_settings
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelMessage, UserContent
     from pydantic_ai.settings import ModelSettings
+    from pydantic_ai.tools import ToolDefinition
 
 __all__ = ["OpenAIChatSchema"]
+
+
+class ModelForm(TypedDict):
+    """The client's tools, which of them must be called, and the JSON format asked for."""
+
+    client_tools: list[ToolDefinition]
+    tool_choice: str | list[str] | None
+    response_format: Mapping[str, Any] | None
 
 
 class OpenAIChatSchema(ChatModel):
@@ -177,6 +187,16 @@ class OpenAIChatSchema(ChatModel):
     def model_settings(self) -> ModelSettings:
         """The request's sampling parameters in pydantic-ai's terms; only those that were given."""
         return model_settings(self)
+
+    def model_form(self) -> ModelForm:
+        """What of the request changes the answer's form, in pydantic-ai's terms."""
+        from launchpad.wire.openai_chat import client_form
+
+        return {
+            "client_tools": client_form.tool_definitions(self),
+            "tool_choice": client_form.tool_choice(self),
+            "response_format": client_form.response_format(self),
+        }
 
     def _prompt_position(self) -> int | None:
         """Where the user message is that an agent has to answer.
