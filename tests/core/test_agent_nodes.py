@@ -274,3 +274,20 @@ def test_usage_is_the_sum_of_every_request_that_the_nodes_made() -> None:
     assert isinstance(finished, RunFinished)
     asked_for = [3, 5, 4, 4, 6]  # "Be brief." counts where the node says it
     assert finished.usage == Usage(sum(asked_for), 3 + 2 + 1 + 1 + 3)
+
+
+@pytest.mark.parametrize("streamed", [True, False])
+def test_the_tokens_of_a_workflow_within_a_node_are_the_node_s(streamed: bool) -> None:
+    class Outer(Node):
+        async def process(self, task_context: TaskContext) -> AsyncIterator[Any]:
+            inner = flow(NodeConfig(node=Direct))
+            if streamed:
+                async for event in inner.run_stream_async(asked("one two")):
+                    yield event
+            else:
+                context = await inner.run_async(asked("one two"))
+                yield context.get_output(Direct)
+
+    events = events_of(flow(NodeConfig(node=Outer)))
+    assert "".join(event.text for event in events if isinstance(event, TextDelta)) == "one two"
+    assert events[-1] == RunFinished("stop", Usage(5, 2))

@@ -96,6 +96,8 @@ class Run:
 
     async def execute(self) -> None:
         """Run every node on the way. Raises what went wrong, as a `LaunchpadError`."""
+        # Where a node of another run drives this one, its tokens are that node's too.
+        outer = usage_sink.get()
         watch = ObservedRun(run_tracer(self._tracing), self._workflow, self._context)
         self._watch = watch
         try:
@@ -103,6 +105,9 @@ class Run:
         except BaseException as error:
             watch.end(error=error)
             raise
+        if outer is not None:
+            for usage in self._usages:
+                outer(usage)
         watch.end(
             output=self._context.nodes,
             finish_reason=self._finish_reason,
