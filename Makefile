@@ -22,7 +22,7 @@ export UV_SYSTEM_CERTS ?= true
 endif
 
 .DEFAULT_GOAL := help
-.PHONY: serve test setup lint format types check bench clean help
+.PHONY: serve test setup lint format types check soak bench clean help
 
 serve: $(READY) ## serve the shipped workflows on http://127.0.0.1:8080
 	@exec $(RUN) launchpad serve $(ARGS)
@@ -46,6 +46,9 @@ types: $(READY) ## check the types, with mypy and basedpyright
 	@$(RUN) basedpyright --warnings
 
 check: lint types test ## all three
+
+soak: $(READY) ## hundreds of streams with faults and leavers at random, for two minutes
+	@exec $(RUN) tests.reliability.soak $(ARGS)
 
 bench: $(READY) ## measure Launchpad beside its peers
 	@exec $(RUN) bench $(ARGS)

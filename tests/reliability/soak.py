@@ -109,6 +109,7 @@ class Table:
             ("tokens received", f"{self.tokens:,}"),
             ("tokens lost", f"{self.lost:,}"),
             ("memory at start", f"{self.before['memory'] / 1024:.1f} MiB"),
+            ("memory at its peak", f"{self.after['peak'] / 1024:.1f} MiB"),
             ("memory at end", f"{self.after['memory'] / 1024:.1f} MiB"),
             ("tasks left", f"{self.left['tasks']}"),
             ("sockets left", f"{self.left['sockets']}"),
@@ -324,7 +325,7 @@ def settled(url: str, upstream: ScriptedUpstream, like: dict[str, int] | None) -
 def soak(*, seconds: float, clients: int, seed: int) -> Table:
     """Warm up, count, soak, count again, end the server."""
     with ScriptedUpstream(reply) as upstream, server(upstream) as (url, process):
-        Soak(url, seed + 1).run(clients, min(5.0, seconds / 3))
+        Soak(url, seed + 1).run(clients, min(20.0, seconds / 3))
         before = settled(url, upstream, None)
         run = Soak(url, seed)
         run.run(clients, seconds)
