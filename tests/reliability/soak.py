@@ -288,18 +288,20 @@ def server(upstream: ScriptedUpstream) -> Iterator[tuple[str, subprocess.Popen[s
         | SETTINGS
         | {"OPENAI_BASE_URL": upstream.base_url, "PYTHONUNBUFFERED": "1", "COLUMNS": "200"},
     )
-    try:
-        assert process.stdout is not None
-        url = ""
-        for line in process.stdout:
-            if found := re.search(r" on (http://\S+)", line):
-                url = found[1]
-                break
-        threading.Thread(target=process.stdout.read, daemon=True).start()
-        yield url, process
-    finally:
-        process.kill()
-        process.wait()
+    said = process.stdout
+    assert said is not None
+    with said:
+        url = next(
+            (found[1] for line in said if (found := re.search(r" on (http://\S+)", line))), ""
+        )
+        reader = threading.Thread(target=said.read, daemon=True)
+        reader.start()
+        try:
+            yield url, process
+        finally:
+            process.kill()
+            process.wait()
+            reader.join(10)
 
 
 def census(url: str) -> dict[str, int]:
