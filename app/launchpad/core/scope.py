@@ -15,9 +15,10 @@ def scope_of(event: Any) -> RequestScope | None:
     An event says them by `model_settings()`, sampling parameters in pydantic-ai's terms, and
     `model_form()`, the further fields of `RequestScope`: OpenAI's chat request does.
     """
-    settings = getattr(event, "model_settings", None)
+    settings: Any = getattr(event, "model_settings", None)
     if not callable(settings):
         return None
-    form = getattr(event, "model_form", dict)
+    form: Any = getattr(event, "model_form", dict)
     fields: dict[str, Any] = form()
-    return RequestScope(settings=settings(), **fields)
+    given: Any = settings()
+    return RequestScope(settings=given, **fields)

@@ -73,7 +73,6 @@ class Runs:
         A full server, a run longer than `request_timeout` and a shutdown end the stream with
         `RunFailed`, like every failure. `key` names the API key whose places it takes.
         """
-
         admission = self._admission
 
         async def admitted(mailbox: Mailbox) -> None:

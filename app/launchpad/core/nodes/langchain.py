@@ -153,4 +153,8 @@ def _forget_failed(
 
 def _message(message: Any) -> tuple[str, Any]:
     role: str = message.role
-    return _ROLES.get(role, role), message.content
+    content: Any = message.content
+    if isinstance(content, list):
+        parts: list[Any] = content
+        content = [part.model_dump(exclude_none=True) for part in parts]
+    return _ROLES.get(role, role), content

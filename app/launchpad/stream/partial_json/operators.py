@@ -44,7 +44,7 @@ class JsonSnapshots:
 
     A snapshot is a JSON object, unless the node's document is an array (shown likewise) or a bare
     string, number or literal (shown once, when the node has finished). A node may yield
-    `JsonSnapshot`s itself; they are checked and paced as well. The rule is DESIGN.md's.
+    `JsonSnapshot`s itself; they are checked and paced as well.
     """
 
     __slots__ = (

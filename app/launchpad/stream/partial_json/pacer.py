@@ -29,7 +29,7 @@ class SnapshotPacer:
     widen, from 3 % of the document at 1 KiB to 15 % near 16 KiB, and are 5 % above. A document that
     ends below `floor` could afford more, but nobody knows beforehand where it will end.
 
-    `frame` is what the wire adds to each snapshot, in bytes. The rule is DESIGN.md's.
+    `frame` is what the wire adds to each snapshot, in bytes.
     """
 
     __slots__ = ("_factor", "_floor", "_frame", "spent")
