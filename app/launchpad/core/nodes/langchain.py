@@ -154,7 +154,6 @@ def _forget_failed(
 def _message(message: Any) -> tuple[str, Any]:
     role: str = message.role
     content: Any = message.content
-    if isinstance(content, list):
-        parts: list[Any] = content
-        content = [part.model_dump(exclude_none=True) for part in parts]
+    if content is not None and not isinstance(content, str):
+        content = [part.model_dump(exclude_none=True) for part in content]
     return _ROLES.get(role, role), content
