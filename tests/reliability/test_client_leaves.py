@@ -20,8 +20,8 @@ from .harness import CHAT, Counts, Served, chat, eventually, kept_objects, open_
 ALL_STREAMING = ["talk", "direct", "both"]
 
 
-@pytest.fixture(params=["launchpad", "uvicorn"])
-def served(request: pytest.FixtureRequest, upstream: ScriptedUpstream) -> Iterator[Served]:
+@pytest.fixture(scope="module", params=["launchpad", "uvicorn"])
+def served(request: pytest.FixtureRequest, shared_upstream: ScriptedUpstream) -> Iterator[Served]:
     """Our own server, and a plain uvicorn: leaving is noticed in both."""
     with Served(FLOWS, foreign=request.param == "uvicorn", heartbeat=0.0) as running:
         yield running

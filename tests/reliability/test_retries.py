@@ -110,19 +110,34 @@ RETRYING = ["retry", "retry-direct", "retry-whole"]
 FALLING = ["fall", "fall-direct", "fall-whole"]
 
 
-@pytest.fixture
-def second() -> Iterator[ScriptedUpstream]:
+@pytest.fixture(scope="module")
+def shared_second() -> Iterator[ScriptedUpstream]:
     with ScriptedUpstream() as scripted:
         Second.url = scripted.base_url
         yield scripted
 
 
 @pytest.fixture
-def served(upstream: ScriptedUpstream, second: ScriptedUpstream) -> Iterator[Served]:
-    with Served(FLOWS, heartbeat=0.0, first_token_timeout=0.5, stall_timeout=0.5) as running:
-        before = running.counts()
-        yield running
-        eventually(lambda: running.counts() <= before, "nothing left", at_fault=running.tasks)
+def second(shared_second: ScriptedUpstream) -> ScriptedUpstream:
+    shared_second.wait_idle()
+    shared_second.clear()
+    shared_second.requests.clear()
+    return shared_second
+
+
+@pytest.fixture(scope="module")
+def running(shared_upstream: ScriptedUpstream, shared_second: ScriptedUpstream) -> Iterator[Served]:
+    with Served(FLOWS, heartbeat=0.0, first_token_timeout=0.5, stall_timeout=0.5) as server:
+        yield server
+
+
+@pytest.fixture
+def served(
+    running: Served, upstream: ScriptedUpstream, second: ScriptedUpstream
+) -> Iterator[Served]:
+    before = running.counts()
+    yield running
+    eventually(lambda: running.counts() <= before, "nothing left", at_fault=running.tasks)
 
 
 def hear(served: Served, model: str, *, stream: bool = True) -> tuple[int, str, str | None]:
@@ -150,7 +165,6 @@ FAILURES: dict[str, list[Step]] = {
     "500": [Status(500)],
     "503": [Status(503)],
     "429 with Retry-After": [Status(429, {"Retry-After": "1"})],
-    "a reset": [Die()],
     "a reset after the head": [Head(), Die()],
     "an error event": [ErrorEvent("no")],
     "a role, then a reset": [
@@ -171,6 +185,16 @@ def test_asked_again_after(
     upstream.script(Chunk("here "), Chunk("I am"))
     assert hear(served, model, stream=model != "retry-whole") == (200, "here I am", None)
     assert len(upstream.requests) == 2
+    assert counted("retries") == before + 1
+
+
+def test_a_reset_before_the_head(upstream: ScriptedUpstream) -> None:
+    """On a connection of its own: on a kept one it is no more than a late goodbye."""
+    upstream.script(Die())
+    upstream.script(Chunk("here"))
+    before = counted("retries")
+    with Served(FLOWS, heartbeat=0.0) as served:
+        assert hear(served, "retry") == (200, "here", None)
     assert counted("retries") == before + 1
 
 

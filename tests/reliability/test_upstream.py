@@ -37,14 +37,18 @@ from .harness import CHAT, Served, chat, eventually
 MODELS = ["talk", "direct"]
 
 
+@pytest.fixture(scope="module")
+def running(shared_upstream: ScriptedUpstream) -> Iterator[Served]:
+    with Served(FLOWS, heartbeat=0.0, first_token_timeout=0.35, stall_timeout=0.2) as server:
+        yield server
+
+
 @pytest.fixture
-def served(upstream: ScriptedUpstream) -> Iterator[Served]:
-    # Our own heartbeats run all the time; they are no progress of the upstream.
-    with Served(FLOWS, heartbeat=0.0, first_token_timeout=0.6, stall_timeout=0.3) as running:
-        before = running.counts()
-        yield running
-        eventually(lambda: seen.cleaned == seen.entered, "clean-up of every node")
-        eventually(lambda: running.counts() <= before, "nothing left", at_fault=running.tasks)
+def served(running: Served, upstream: ScriptedUpstream) -> Iterator[Served]:
+    before = running.counts()
+    yield running
+    eventually(lambda: seen.cleaned == seen.entered, "clean-up of every node")
+    eventually(lambda: running.counts() <= before, "nothing left", at_fault=running.tasks)
 
 
 @dataclass(frozen=True)
@@ -172,10 +176,13 @@ def test_an_event_cut_in_two_is_one(
 
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("model", MODELS)
-def test_an_event_of_5_megabytes(upstream: ScriptedUpstream, model: str, stream: bool) -> None:
-    upstream.script(HugeEvent(5 * 1024 * 1024))
-    with Served(FLOWS, heartbeat=0.0) as served:
-        heard = hear(served, model, stream=stream)
+def test_an_event_of_5_megabytes(monkeypatch: pytest.MonkeyPatch, model: str, stream: bool) -> None:
+    # One with ordinary buffers: in small pieces it takes seconds.
+    with ScriptedUpstream() as upstream:
+        monkeypatch.setenv("OPENAI_BASE_URL", upstream.base_url)
+        upstream.script(HugeEvent(5 * 1024 * 1024))
+        with Served(FLOWS, heartbeat=0.0) as served:
+            heard = hear(served, model, stream=stream)
     assert heard.error is None
     assert heard.words == "x" * 5 * 1024 * 1024
 
