@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
+from launchpad.observe.metrics import metrics
 from launchpad.testing.scripted_upstream import ScriptedUpstream
 from launchpad.testing.steps import (
     Chunk,
@@ -243,3 +244,15 @@ def test_the_two_timeouts_are_apart(upstream: ScriptedUpstream) -> None:
         heard = hear(served, "talk", stream=True)
     assert heard.error is not None
     assert "paused for more than 0.25 s" in heard.error["message"]
+
+
+def test_it_is_counted(served: Served, upstream: ScriptedUpstream) -> None:
+    def counted() -> dict[str, float]:
+        series = metrics.snapshot()["launchpad_upstream_errors_total"]
+        return {dict(labels)["code"]: count for labels, count in series.items()}
+
+    before = counted()
+    upstream.script(Status(429))
+    hear(served, "talk", stream=True)
+    name = "rate_limit_exceeded"
+    assert counted()[name] == before.get(name, 0) + 1

@@ -7,7 +7,7 @@ import time
 from typing import Any, cast
 
 from launchpad.core.task import TaskContext
-from launchpad.errors import LaunchpadError
+from launchpad.errors import LaunchpadError, UpstreamError
 from launchpad.events import FinishReason, Usage
 from launchpad.observe import blocking
 from launchpad.observe.logs import bind_run, log_run_end, unbind_run
@@ -61,6 +61,9 @@ class ObservedRun:
         else:
             status = "failed"
         metrics.run_ended(self._workflow, status, duration, usage)
+        cause = _cause_of(error)
+        if isinstance(cause, UpstreamError):
+            metrics.upstream_error(cause.code or "upstream_error")
         log_run_end(
             run_id=self._context.run_id,
             workflow=self._workflow,
@@ -69,7 +72,7 @@ class ObservedRun:
             duration=duration,
             usage=usage,
             finish_reason=finish_reason,
-            code=_code_of(error),
+            code=_code_of(cause),
             metadata=self._metadata,
         )
         unbind_run(self._before)
@@ -100,8 +103,14 @@ def _text_of(event: Any, name: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _code_of(error: BaseException | None) -> str | None:
-    if error is None or isinstance(error, asyncio.CancelledError):
+def _cause_of(error: BaseException | None) -> BaseException | None:
+    """What went wrong below the node that is named for it."""
+    if error is not None and isinstance(error.__cause__, LaunchpadError):
+        return error.__cause__
+    return error
+
+
+def _code_of(cause: BaseException | None) -> str | None:
+    if cause is None or isinstance(cause, asyncio.CancelledError):
         return None
-    cause = error.__cause__ if isinstance(error.__cause__, LaunchpadError) else error
     return getattr(cause, "code", None) or type(cause).__name__
