@@ -19,31 +19,18 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import httpx
+from tests.reliability.soak_plan import FAULTS, Visit, reply
+from tests.reliability.soak_table import Table
 
-from launchpad.testing.prompt import Prompt
 from launchpad.testing.scripted_upstream import ScriptedUpstream
 from launchpad.testing.sse import Stream, open_stream
-from launchpad.testing.steps import (
-    Chunk,
-    Die,
-    Done,
-    ErrorEvent,
-    Garbage,
-    HalfEvent,
-    Hang,
-    NoFinish,
-    Repeat,
-    Status,
-    Step,
-)
+from launchpad.testing.steps import Status
 
 ROOT = Path(__file__).parents[2]
 CHAT = "/v1/chat/completions"
@@ -58,110 +45,6 @@ SETTINGS = {
     "LAUNCHPAD_LOG_LEVEL": "error",
     "LAUNCHPAD_MAX_CONCURRENT_RUNS": "10000",
 }
-FAULTS: dict[str, Sequence[Step]] = {
-    "none": (),
-    "reset": (Die(),),
-    "close": (Die(reset=False),),
-    "stall": (Hang(),),
-    "no finish": (NoFinish(),),
-    "garbage": (Garbage(), Done()),
-    "half an event": (HalfEvent("lost"), Die(reset=False)),
-    "error event": (ErrorEvent("no"),),
-    "500": (Status(500),),
-    "429": (Status(429, {"Retry-After": "1"}),),
-}
-WEIGHTS = (60, 4, 4, 2, 4, 4, 4, 4, 4, 4)
-
-
-@dataclass
-class Table:
-    """What happened, and what is left."""
-
-    started: int = 0
-    completed: int = 0
-    cut: int = 0
-    """By their client: it left, or did not read."""
-    errors: Counter[str] = field(default_factory=Counter[str])
-    wrong: list[str] = field(default_factory=list[str])
-    """What should not have happened."""
-    tokens: int = 0
-    lost: int = 0
-    seconds: float = 0.0
-    before: dict[str, int] = field(default_factory=dict[str, int])
-    after: dict[str, int] = field(default_factory=dict[str, int])
-    exit_code: int | None = None
-
-    @property
-    def left(self) -> dict[str, int]:
-        return {what: self.after[what] - self.before[what] for what in ("tasks", "sockets")}
-
-    @property
-    def fine(self) -> bool:
-        nothing_left = all(number <= 0 for number in self.left.values())
-        return not self.lost and not self.wrong and nothing_left and self.exit_code == 0
-
-    def __str__(self) -> str:
-        rows = [
-            ("streams started", f"{self.started:,} in {self.seconds:.0f} s"),
-            ("completed", f"{self.completed:,}"),
-            ("cut by their client", f"{self.cut:,}"),
-            *((f"error {code}", f"{count:,}") for code, count in sorted(self.errors.items())),
-            ("tokens received", f"{self.tokens:,}"),
-            ("tokens lost", f"{self.lost:,}"),
-            ("memory at start", f"{self.before['memory'] / 1024:.1f} MiB"),
-            ("memory at its peak", f"{self.after['peak'] / 1024:.1f} MiB"),
-            ("memory at end", f"{self.after['memory'] / 1024:.1f} MiB"),
-            ("tasks left", f"{self.left['tasks']}"),
-            ("sockets left", f"{self.left['sockets']}"),
-            ("exit code after SIGTERM", f"{self.exit_code}"),
-        ]
-        wide = max(len(name) for name, _ in rows)
-        return "\n".join(f"| {name:<{wide}} | {value:>20} |" for name, value in rows)
-
-
-@dataclass(frozen=True)
-class Visit:
-    """One client's plan: what the upstream will do to it, and what it will do itself."""
-
-    model: str
-    stream: bool
-    fault: str
-    tokens: int
-    pace: float
-    leaves_after: int | None
-    reads: str
-
-    @classmethod
-    def random(cls, dice: random.Random) -> Visit:
-        tokens = dice.randrange(1, 120)
-        reads = dice.choices(["at once", "slowly", "never"], [90, 7, 3])[0]
-        return cls(
-            model=dice.choice(["talk", "direct", "retry"]),
-            stream=reads == "never" or dice.random() < 0.85,
-            fault="none" if reads != "at once" else dice.choices(list(FAULTS), WEIGHTS)[0],
-            tokens=tokens,
-            pace=dice.choice([0.0, 0.005, 0.02]),
-            leaves_after=dice.randrange(tokens + 1) if dice.random() < 0.25 else None,
-            reads=reads,
-        )
-
-    def steps(self) -> list[Step]:
-        """What the upstream does; told by the user's message."""
-        if self.reads == "never":
-            return [Repeat("t{i} " + "x" * 2000)]
-        fault = FAULTS[self.fault]
-        if fault and isinstance(fault[0], Status):
-            return list(fault)
-        return [Repeat("t{i} ", self.tokens, self.pace), *fault]
-
-    @property
-    def words(self) -> str:
-        return json.dumps(self.__dict__)
-
-
-def reply(prompt: Prompt) -> Sequence[Step]:
-    text = prompt.user_text
-    return Visit(**json.loads(text)).steps() if text.startswith("{") else [Chunk("hello")]
 
 
 class Soak:
@@ -172,6 +55,7 @@ class Soak:
         self._dice = random.Random(seed)
         self._lock = threading.Lock()
         self.table = Table()
+        self.left_at: dict[int, float] = {}
 
     def run(self, clients: int, seconds: float) -> None:
         deadline = time.monotonic() + seconds
@@ -180,8 +64,8 @@ class Soak:
         def client() -> None:
             while time.monotonic() < deadline:
                 with self._lock:
-                    visit = Visit.random(self._dice)
                     self.table.started += 1
+                    visit = Visit.random(self._dice, self.table.started)
                 try:
                     self._visit(visit)
                 except Exception as error:  # noqa: BLE001  (told in the table)
@@ -239,6 +123,7 @@ class Soak:
             if visit.leaves_after is not None and count >= visit.leaves_after:
                 self._check(visit, words, whole=False)
                 self._count(cut=1)
+                self.left_at[visit.number] = time.monotonic()
                 return
             if visit.reads == "slowly":
                 time.sleep(0.01)
@@ -324,16 +209,30 @@ def settled(url: str, upstream: ScriptedUpstream, like: dict[str, int] | None) -
         time.sleep(0.2)
 
 
+def _delays(upstream: ScriptedUpstream, left_at: dict[int, float]) -> list[float]:
+    """How long each upstream request that a leaver cut went on after that."""
+    delays: list[float] = []
+    for request in upstream.requests:
+        if request.outcome == "left" and request.ended_at is not None:
+            text = request.body["messages"][-1]["content"]
+            left = left_at.get(json.loads(text)["number"]) if text.startswith("{") else None
+            if left is not None:
+                delays.append(max(0.0, request.ended_at - left))
+    return delays
+
+
 def soak(*, seconds: float, clients: int, seed: int) -> Table:
     """Warm up, count, soak, count again, end the server."""
     with ScriptedUpstream(reply) as upstream, server(upstream) as (url, process):
         Soak(url, seed + 1).run(clients, min(20.0, seconds / 3))
         before = settled(url, upstream, None)
+        upstream.requests.clear()
         run = Soak(url, seed)
         run.run(clients, seconds)
         table = run.table
         table.before = before
         table.after = settled(url, upstream, before)
+        table.delays = _delays(upstream, run.left_at)
         process.send_signal(signal.SIGTERM)
         table.exit_code = process.wait(30)
     return table

@@ -90,6 +90,7 @@ class ObservedNode:
     def end(self, *, error: BaseException | None = None, output: Any = None) -> None:
         """Say how the node ended."""
         blocking.exit(self._entered)
+        self._entered = None  # the task, whose cancellation's traceback leads back here
         self._span.end(output=output, error=error)
 
 

@@ -34,7 +34,7 @@ from launchpad.events import (
 from launchpad.models.forgotten import end_forgotten_task
 from launchpad.models.scope import usage_sink
 from launchpad.observe.tracing import run_tracer
-from launchpad.stream.failure import failed
+from launchpad.stream.failure import failed, forget
 from launchpad.stream.mailbox import Mailbox
 
 logger = logging.getLogger("launchpad.run")
@@ -90,7 +90,9 @@ class Run:
                 error,
                 exc_info=None if foreign else error,
             )
-            await self._emit(failed(error))
+            failure = failed(error)
+            forget(error)
+            await self._emit(failure)
         else:
             await self._emit(RunFinished(self._finish_reason or "stop", total_usage(self._usages)))
 

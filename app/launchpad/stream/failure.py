@@ -6,6 +6,20 @@ from launchpad.errors import LaunchpadError, MissingConfigurationError, NodeErro
 from launchpad.events import RunFailed
 
 
+def forget(error: BaseException) -> None:
+    """Take the tracebacks off `error` and its causes, once it was told and logged.
+
+    Their frames hold what the run had, and often the error itself: a circle that would keep all of
+    it in memory until the garbage collector comes by.
+    """
+    waiting: list[BaseException | None] = [error]
+    while waiting:
+        one = waiting.pop()
+        if one is not None and one.__traceback__ is not None:
+            one.__traceback__ = None
+            waiting += [one.__cause__, one.__context__]
+
+
 def failed(error: BaseException) -> RunFailed:
     """What a client learns of `error`: never more than `public_message` lets out."""
     cause = error.__cause__

@@ -14,7 +14,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Self
 
 from launchpad.events import RunEvent, RunFailed
-from launchpad.stream.failure import failed
+from launchpad.stream.failure import failed, forget
 from launchpad.stream.mailbox import DEFAULT_LIMIT, Mailbox
 
 __all__ = ["EventStream", "Producer"]
@@ -144,17 +144,23 @@ async def _own(produce: Producer, mailbox: Mailbox) -> None:
     try:
         await produce(mailbox)
     except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is not None and task.cancelling():
-            raise
-        # A node raised it by itself: nobody asked for the end.
-        mailbox.close(_broken(error))
+        # It ends here. Kept by the task, its traceback would hold all that the run had, until
+        # the garbage collector comes by.
+        if not _was_cancelled():
+            # A node raised it by itself: nobody asked for the end.
+            mailbox.close(_broken(error))
+        forget(error)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # noqa: BLE001 - `sys.exit()` in a node must not end the server
         mailbox.close(_broken(error))
     finally:
         mailbox.close()
+
+
+def _was_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _broken(error: BaseException) -> RunFailed:

@@ -1,0 +1,76 @@
+"""A run's memory goes with the run: nothing of it waits for the garbage collector."""
+
+from __future__ import annotations
+
+import gc
+from collections.abc import Iterator
+
+import pytest
+
+from launchpad.core.run import Run
+from launchpad.stream.mailbox import Mailbox
+from launchpad.stream.run_stream import EventStream
+from launchpad.testing.scripted_upstream import ScriptedUpstream
+from launchpad.testing.sse import open_stream
+from launchpad.testing.steps import Chunk, Die, ErrorEvent, Garbage, Hang, Repeat, Step
+from launchpad.wire.frames import FrameStream
+
+from .flows import FLOWS, seen
+from .harness import CHAT, Served, chat, eventually
+
+HEAVY = frozenset({EventStream, FrameStream, Mailbox, Run})
+
+
+@pytest.fixture(scope="module")
+def served(shared_upstream: ScriptedUpstream) -> Iterator[Served]:
+    with Served(FLOWS, heartbeat=0.0, send_timeout=0.5, stall_timeout=0.3) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def without_collector() -> Iterator[None]:
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
+
+
+def alive() -> int:
+    return sum(type(one) in HEAVY for one in gc.get_objects())
+
+
+WAYS: dict[str, tuple[Step, ...]] = {
+    "completes": (Repeat("t{i} ", 20),),
+    "is left": (Repeat("t{i} ", pace=0.01),),
+    "is not read": (Repeat("x" * 2000),),
+    "is reset": (Repeat("t{i} ", 20), Die()),
+    "gets an error": (Repeat("t{i} ", 20), ErrorEvent("no")),
+    "gets garbage": (Chunk("one"), Garbage()),
+    "stalls": (Chunk("one"), Hang()),
+}
+
+
+@pytest.mark.parametrize("model", ["talk", "direct"])
+@pytest.mark.parametrize("way", WAYS)
+def test_a_stream_that(served: Served, upstream: ScriptedUpstream, way: str, model: str) -> None:
+    upstream.script_all(*WAYS[way])
+    for _ in range(3):
+        stuck = way == "is not read"
+        client = open_stream(served.url + CHAT, chat(model), receive_buffer=4096 if stuck else None)
+        if stuck:
+            upstream.requests[-1].wait_disconnected()
+        elif way == "is left":
+            client.next_event()
+        else:
+            client.read_all()
+        client.close()
+    eventually(lambda: served.counts().runs == 0, "the runs' end")
+    eventually(lambda: alive() == 0, "their memory's end, without a collection")
+
+
+def test_its_threads_hold_nothing(served: Served) -> None:
+    seen.hold.set()
+    with open_stream(served.url + CHAT, chat("threaded"), wait_head=False) as client:
+        client.read_head()
+        client.read_all()
+    eventually(lambda: alive() == 0, "its memory's end")
