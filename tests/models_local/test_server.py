@@ -200,7 +200,9 @@ def test_a_model_that_lived_is_replaced_without_being_asked(
 
 
 OWNER = """
-import sys, time
+import signal, sys, time
+# What runs in the background is started with Ctrl-C ignored, and its children inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from launchpad.models.local import endpoint
 from launchpad.models.local.shared import _owned
 endpoint()
