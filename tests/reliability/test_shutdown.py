@@ -129,7 +129,10 @@ def test_idle_connections_close_at_once(upstream: ScriptedUpstream) -> None:
         served.join()
 
 
-def test_a_client_that_does_not_read_cannot_hold_up_the_end(upstream: ScriptedUpstream) -> None:
+def test_a_client_that_does_not_read_cannot_hold_up_the_end(
+    upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("launchpad.cli.graceful.LAST_WORDS", 0.5)
     upstream.script(Repeat("x" * 1000))
     with Served(FLOWS, heartbeat=0.0, shutdown_grace=0.1, send_timeout=600.0) as served:
         client = open_stream(served.url + CHAT, chat("talk"), receive_buffer=4096)

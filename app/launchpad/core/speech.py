@@ -11,6 +11,7 @@ from typing import Any
 from launchpad.core.lift import lift
 from launchpad.core.threads import in_thread
 from launchpad.events import Delta, JsonDelta, JsonSnapshot, TextDelta
+from launchpad.stream.failure import forget
 from launchpad.stream.mailbox import Mailbox
 
 
@@ -113,7 +114,10 @@ async def _close_cancelled(words: AsyncIterator[Any]) -> None:
         return
     try:
         await athrow(asyncio.CancelledError())
-    except (asyncio.CancelledError, StopAsyncIteration):
+    except asyncio.CancelledError as error:
+        forget(error)
+        return
+    except StopAsyncIteration:
         return
     await _close(words)
 
