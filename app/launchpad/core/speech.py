@@ -8,10 +8,10 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+from launchpad.core.closing import close
 from launchpad.core.lift import lift
 from launchpad.core.threads import in_thread
 from launchpad.events import Delta, JsonDelta, JsonSnapshot, TextDelta
-from launchpad.stream.failure import forget
 from launchpad.stream.mailbox import Mailbox
 
 
@@ -43,11 +43,8 @@ class Speech:
                         self._keep(event)
                         if mailbox is not None:
                             await mailbox.put(event)
-        except asyncio.CancelledError:
-            await _close_cancelled(words)
-            raise
         except BaseException:
-            await _close(words)
+            await close(words)
             raise
 
     async def say(self, event: Delta) -> None:
@@ -94,32 +91,6 @@ class Speech:
     def has_spoken(self) -> bool:
         """Whether anything was said at all."""
         return self.spoke or bool(self._texts)
-
-
-async def _close(words: AsyncIterator[Any]) -> None:
-    aclose = getattr(words, "aclose", None)
-    if aclose is not None:
-        await aclose()
-
-
-async def _close_cancelled(words: AsyncIterator[Any]) -> None:
-    """End a generator that is suspended at its `yield`, as a cancellation would.
-
-    Thrown in rather than closed: on Python 3.13.0 `aclose()` of a generator inside
-    `async with agent.run_stream(…)` raises "coroutine ignored GeneratorExit".
-    """
-    athrow = getattr(words, "athrow", None)
-    if athrow is None:
-        await _close(words)
-        return
-    try:
-        await athrow(asyncio.CancelledError())
-    except asyncio.CancelledError as error:
-        forget(error)
-        return
-    except StopAsyncIteration:
-        return
-    await _close(words)
 
 
 async def from_thread(words: Iterator[Any]) -> AsyncIterator[Any]:

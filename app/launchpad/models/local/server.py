@@ -162,11 +162,11 @@ class LocalServer:
                 for line in child.stderr:
                     words.append(line.strip())
         code = child.wait()
+        _end(child)
         with self._lock:
             if self._stopped or self._child is not child or self._endpoint is None:
                 return
             logger.warning("The local model's process ended (code %s). %s", code, "; ".join(words))
-            _end(child)
             if time.monotonic() - started < SHORT_LIFE:
                 return  # no endless loop: the next request that needs it starts it
             try:
