@@ -30,7 +30,16 @@ from launchpad.events import (
     Usage,
 )
 from launchpad.testing import ScriptedUpstream
-from launchpad.testing.steps import Chunk, Finish, Hang, Reasoning, Refusal, Status
+from launchpad.testing.steps import (
+    Chunk,
+    Finish,
+    Hang,
+    Reasoning,
+    Refusal,
+    Status,
+    ToolDelta,
+    UsageStep,
+)
 from launchpad.wire.openai_chat.schema import OpenAIChatSchema
 
 upstream_now: ScriptedUpstream
@@ -179,6 +188,35 @@ def test_tools_that_the_server_runs_stay_hidden_and_their_result_is_fed_back() -
     assert "sunny in Rome" in words
     assert "call" not in str([event for event in events if "Tool" in type(event).__name__])
     assert isinstance(events[-1], RunFinished)
+
+
+@pytest.mark.parametrize("called_before", [False, True])
+def test_a_model_with_server_tools_may_refuse(called_before: bool) -> None:
+    def weather(city: str) -> str:
+        return f"sunny in {city}"
+
+    class WithTools(AgentStreamingNode):
+        def get_agent_config(self) -> AgentConfig:
+            return config(tools=[weather])
+
+    if called_before:
+        call = ToolDelta(0, '{"city": "Rome"}', id="call_1", name="weather")
+        upstream_now.script(call, UsageStep(10, 5))
+    upstream_now.script(Refusal("not "), Refusal("that"), UsageStep(3, 2))
+    events = events_of(flow(NodeConfig(node=WithTools)))
+    assert [event for event in events if isinstance(event, RefusalDelta | TextDelta)] == [
+        RefusalDelta("WithTools", "not that")
+    ]
+    spent = Usage(13, 7) if called_before else Usage(3, 2)
+    assert events[-1] == RunFinished("stop", spent)
+
+
+def test_a_refusal_where_a_node_needs_the_answer_is_a_clear_error() -> None:
+    upstream_now.script(Refusal("no"))
+    *_, failure = events_of(flow(NodeConfig(node=Quiet)))
+    assert isinstance(failure, RunFailed)
+    assert (failure.status, failure.code) == (400, "content_filter")
+    assert failure.message == "Quiet: The model refused to answer."
 
 
 def test_the_request_s_sampling_parameters_reach_streaming_nodes_only() -> None:

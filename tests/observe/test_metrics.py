@@ -1,9 +1,17 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import AsyncIterator
+from typing import Any
 
+from launchpad.core.nodes.base import Node
+from launchpad.core.schema import NodeConfig, WorkflowSchema
+from launchpad.core.task import TaskContext
+from launchpad.core.workflow import Workflow
 from launchpad.events import Usage
 from launchpad.observe.metrics import MAX_SERIES, Metrics
+from launchpad.observe.metrics import metrics as process_metrics
+from launchpad.wire.openai_chat.schema import OpenAIChatSchema
 
 DEMO = (("workflow", "DemoWorkflow"),)
 
@@ -83,3 +91,28 @@ def test_threads_lose_no_count() -> None:
     for thread in threads:
         thread.join()
     assert metrics.active_runs == 8000
+
+
+def test_a_run_is_counted_from_its_start_over_its_first_content_to_its_end() -> None:
+    class Twice(Node):
+        async def process(self, task_context: TaskContext) -> AsyncIterator[Any]:
+            yield {"a": 1}
+            yield "word"
+
+    class CountedWorkflow(Workflow):
+        workflow_schema = WorkflowSchema(
+            event_schema=OpenAIChatSchema,
+            start=Twice,
+            nodes=[NodeConfig(node=Twice, connections=[Silent]), NodeConfig(node=Silent)],
+        )
+
+    CountedWorkflow().run({"messages": [{"role": "user", "content": "Hi"}]})
+    counted = (("workflow", "CountedWorkflow"),)
+    seen = process_metrics.snapshot()
+    assert seen["launchpad_runs_started_total"][counted] == 1
+    assert seen["launchpad_runs_completed_total"][counted] == 1
+    assert seen["launchpad_first_content_seconds_count"][counted] == 1
+
+
+class Silent(Node):
+    async def process(self, task_context: TaskContext) -> None: ...

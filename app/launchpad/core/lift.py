@@ -8,6 +8,7 @@ from typing import Any, cast
 import msgspec
 from msgspec.structs import replace
 
+from launchpad.core.relay import deltas_of_chunk, deltas_of_delta, is_chunk, plain
 from launchpad.errors import NodeError, UpstreamError
 from launchpad.events import (
     Delta,
@@ -60,12 +61,6 @@ def lift(item: object, node: str) -> Sequence[Delta]:
     )
 
 
-def plain(text: str) -> str:
-    """`text` as a str of exactly that type."""
-    # Not str(text): an enum's member would give its name.
-    return str.__str__(text)
-
-
 def _own(event: Delta, node: str) -> Delta:
     """`event` as `node` says it. Raises `NodeError` where a text is none."""
     try:
@@ -106,12 +101,10 @@ def _from_dict(item: Mapping[str, Any], node: str) -> Sequence[Delta]:
             return (msgspec.convert({**fields, "node": node}, type=Delta),)
         except msgspec.ValidationError as error:
             raise NodeError(node, f"yielded a dict that is no {kind}: {error}") from error
-    if isinstance(item.get("choices"), Sequence):
-        choices: Any = item["choices"]
-        delta: Any = choices[0].get("delta") if choices and isinstance(choices[0], dict) else None
-        return _from_delta(cast("dict[str, Any]", delta), node) if isinstance(delta, dict) else ()
+    if is_chunk(item):
+        return deltas_of_chunk(item, node)
     if item and item.keys() <= _DELTA_KEYS:
-        return _from_delta(item, node)
+        return deltas_of_delta(item, node)
     try:
         document = msgspec.json.encode(item, enc_hook=_plain_value).decode()
     except (TypeError, ValueError) as error:
@@ -123,29 +116,3 @@ def _plain_value(value: object) -> str:
     if isinstance(value, str):
         return plain(value)
     raise TypeError(f"{type(value).__name__} is no JSON value")
-
-
-def _from_delta(delta: Mapping[str, Any], node: str) -> Sequence[Delta]:
-    events: list[Delta] = []
-    if reasoning := delta.get("reasoning_content"):
-        events.append(ReasoningDelta(node, _text(reasoning)))
-    if content := delta.get("content"):
-        events.append(TextDelta(node, _text(content)))
-    if refusal := delta.get("refusal"):
-        events.append(RefusalDelta(node, _text(refusal)))
-    for position, call in enumerate(delta.get("tool_calls") or ()):
-        function = call.get("function") or {}
-        events.append(
-            ToolCallDelta(
-                node,
-                index=call.get("index", position),
-                arguments=_text(function.get("arguments") or ""),
-                id=_text(call["id"]) if call.get("id") else None,
-                name=_text(function["name"]) if function.get("name") else None,
-            )
-        )
-    return events
-
-
-def _text(value: object) -> str:
-    return plain(value if isinstance(value, str) else str(value))

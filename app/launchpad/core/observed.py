@@ -26,6 +26,7 @@ class ObservedRun:
         self._began = time.monotonic()
         self._before = bind_run(context.run_id, workflow)
         asked = context.event if context.request is None else context.request
+        self._spoke = False
         self._model = _text_of(asked, "model") or "-"
         self._metadata = _dict_of(asked, "metadata")
         metrics.run_started(workflow)
@@ -41,6 +42,12 @@ class ObservedRun:
     def node(self, name: str) -> ObservedNode:
         """Watch a node. Call it, and its `end`, in the task that runs the node."""
         return ObservedNode(self._span.node(name), name)
+
+    def first_content(self) -> None:
+        """A node has made its first content; the run's first counts."""
+        if not self._spoke:
+            self._spoke = True
+            metrics.first_content(self._workflow, time.monotonic() - self._began)
 
     def end(
         self,

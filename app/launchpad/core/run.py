@@ -154,7 +154,8 @@ class Run:
     async def _run_node(self, node_class: type[Node], parent: str | None = None) -> Node:
         name = node_class.__name__
         await self._emit(NodeStarted(name, parent))
-        speech = Speech(name, self._mailbox)
+        begun = self._watch.first_content if self._watch is not None else None
+        speech = Speech(name, self._mailbox, begun)
         spent: list[Usage | None] = []
         # Every request that the node's agents make is counted, whoever makes it.
         token = usage_sink.set(spent.append)
@@ -172,7 +173,10 @@ class Run:
         usage_sink.reset(token)
         if watch is not None:
             watch.end(output=self._context.nodes.get(name))
-        reason = (node.finish_reason or "stop") if speech.has_spoken else None
+        if speech.usage is not None:
+            spent.append(speech.usage)
+        ended_for = node.finish_reason or speech.finish_reason or "stop"
+        reason = ended_for if speech.has_spoken else None
         self._finish_reason = reason or self._finish_reason
         await self._emit(NodeFinished(name, reason, self._note_usage(node, spent)))
         return node

@@ -5,27 +5,48 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import Any, cast
 
 from launchpad.core.closing import close
 from launchpad.core.lift import lift
+from launchpad.core.relay import ending_of
 from launchpad.core.threads import in_thread
-from launchpad.events import Delta, JsonDelta, JsonSnapshot, TextDelta
+from launchpad.events import Delta, FinishReason, JsonDelta, JsonSnapshot, TextDelta, Usage
 from launchpad.stream.mailbox import Mailbox
 
 
 class Speech:
     """The words of one node in one run."""
 
-    __slots__ = ("_documents", "_mailbox", "_node", "_texts", "spoke")
+    __slots__ = (
+        "_begun",
+        "_documents",
+        "_mailbox",
+        "_node",
+        "_texts",
+        "finish_reason",
+        "spoke",
+        "usage",
+    )
 
-    def __init__(self, node: str, mailbox: Mailbox | None) -> None:
+    finish_reason: FinishReason | None
+    """Why the answer ended, where the node passes on chunks that say so."""
+    usage: Usage | None
+    """What the answer took, where the node passes on chunks that say so."""
+
+    def __init__(
+        self, node: str, mailbox: Mailbox | None, begun: Callable[[], None] | None = None
+    ) -> None:
+        """`begun` is called before the node's first word leaves."""
         self._node = node
         self._mailbox = mailbox
+        self._begun = begun
         self._texts: list[str] = []
         self._documents: list[str] = []
         self.spoke = False
+        self.finish_reason = None
+        self.usage = None
 
     async def deliver(self, words: AsyncIterator[Any]) -> None:
         """Take everything that the generator `words` yields; close it in this same task."""
@@ -35,6 +56,8 @@ class Speech:
             async for item in words:
                 if type(item) is TextDelta and item.node == node and type(item.text) is str:
                     # The way of nearly every token.
+                    if not texts:
+                        self._begin()
                     texts.append(item.text)
                     if mailbox is not None and not mailbox.offer(item):
                         await mailbox.put(item)
@@ -67,6 +90,11 @@ class Speech:
 
     def _lift(self, item: object) -> Any:
         events = lift(item, self._node)
+        if isinstance(item, Mapping):
+            reason, usage = ending_of(cast("Mapping[str, Any]", item))
+            self.finish_reason = reason or self.finish_reason
+            # The last one counts: some servers tell the sum so far in every chunk.
+            self.usage = usage or self.usage
         if (
             self._documents
             and isinstance(item, dict)
@@ -78,7 +106,13 @@ class Speech:
             self._documents.clear()
         return events
 
+    def _begin(self) -> None:
+        if self._begun is not None:
+            self._begun()
+            self._begun = None
+
     def _keep(self, event: Delta) -> None:
+        self._begin()
         self.spoke = True
         if isinstance(event, TextDelta):
             self._texts.append(event.text)

@@ -9,15 +9,18 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
 
+from pydantic_ai.exceptions import ContentFilterError
 from pydantic_ai.messages import (
     FinalResultEvent,
+    ModelMessagesTypeAdapter,
     ModelResponse,
     PartDeltaEvent,
     PartStartEvent,
 )
 from pydantic_ai.run import AgentRunResultEvent
+from pydantic_ai.usage import RunUsage
 
-from launchpad.events import Delta, FinishReason, Usage
+from launchpad.events import Delta, FinishReason, RefusalDelta, Usage
 from launchpad.models.live import Names, Speech
 from launchpad.models.responses import deltas_of, usage_of
 
@@ -39,13 +42,17 @@ def stream_agent_events(
     """Run `agent` with its tools; iterate the result for what its model says, as `node`'s events.
 
     `run` goes to `agent.run_stream_events` (message_history, deps, …). Text said between tool
-    calls is streamed too; the calls stay hidden. Errors are pydantic-ai's.
+    calls is streamed too; the calls stay hidden. A refusal ends the run without a result. Errors
+    are pydantic-ai's.
     """
     return AgentEvents(agent, prompt, node=node, structured=structured, run=run)
 
 
 class AgentEvents:
-    """The events of one run, once. `result` is there when they have ended."""
+    """The events of one run, once. `result` is there when they have ended, unless `refused`."""
+
+    refused: bool = False
+    """The model refused, or its provider's filter held the answer back: there is no result."""
 
     def __init__(
         self,
@@ -59,8 +66,11 @@ class AgentEvents:
         self._agent = agent
         self._prompt = prompt
         self._say = Speech(node, structured=structured, names=Names())
-        self._run = run
+        given = run.get("usage")
+        self._spent: RunUsage = RunUsage() if given is None else given
+        self._run: dict[str, Any] = {**run, "usage": self._spent}
         self._result: AgentRunResult[Any] | None = None
+        self._last_reason: FinishReason | None = None
 
     @property
     def result(self) -> AgentRunResult[Any]:
@@ -72,6 +82,8 @@ class AgentEvents:
     @property
     def finish_reason(self) -> FinishReason | None:
         """Why the last answer ended."""
+        if self.refused:
+            return self._last_reason
         messages = self.result.all_messages()
         answers = [one for one in messages if isinstance(one, ModelResponse)]
         return self._say.reason(answers[-1].finish_reason) if answers else None
@@ -79,9 +91,22 @@ class AgentEvents:
     @property
     def usage(self) -> Usage | None:
         """The tokens of all requests, where the upstream gave them."""
-        return usage_of(self.result.usage)
+        return usage_of(self._spent)
 
     async def __aiter__(self) -> AsyncIterator[Delta]:
+        try:
+            async for delta in self._deltas():
+                yield delta
+        except ContentFilterError as error:
+            # How pydantic-ai ends a run whose model refused; the answer is in the error's body.
+            self.refused = True
+            words = _refusal_in(error)
+            # On OpenAI's wire a refusal in words is an answer that ended by itself.
+            self._last_reason = "stop" if words else "content_filter"
+            if words:
+                yield RefusalDelta(self._say.node, words)
+
+    async def _deltas(self) -> AsyncIterator[Delta]:
         say = self._say
         events = self._agent.run_stream_events(self._prompt, **self._run)
         async with events as stream:
@@ -98,3 +123,12 @@ class AgentEvents:
                         yield delta
                 elif isinstance(event, AgentRunResultEvent):
                     self._result = event.result
+
+
+def _refusal_in(error: ContentFilterError) -> str | None:
+    """The model's own words of refusal, where its provider gave any."""
+    for answer in ModelMessagesTypeAdapter.validate_json(error.body) if error.body else []:
+        details = answer.provider_details if isinstance(answer, ModelResponse) else None
+        if (words := (details or {}).get("refusal")) and isinstance(words, str):
+            return words
+    return None

@@ -109,7 +109,7 @@ class ChatLive(LiveStream):
 
     def _chunk(self, chunk: Chunk, say: Speech, out: list[Delta]) -> None:
         if chunk.get("usage"):
-            self.usage = _usage(chunk["usage"])
+            self.usage = usage_of_openai(chunk["usage"])
         if not chunk["choices"]:
             return
         choice = chunk["choices"][0]
@@ -220,7 +220,7 @@ class _Call:
     index: int | None = None
 
 
-def _usage(raw: object) -> Usage:
+def usage_of_openai(raw: object) -> Usage:
     """OpenAI's `usage` object, as it came."""
     given = as_object(raw)
 

@@ -10,6 +10,7 @@
     429                                         429 rate_limit_exceeded, with its Retry-After
     5xx                                         502 upstream_error, with its Retry-After
     refused, reset, garbage, cut                502
+    a model that refuses to answer              400 content_filter (where a node needs the answer)
 
 An upstream's words are passed on only where they describe the client's own request, and only if no
 address, path or key is in them.
@@ -175,6 +176,13 @@ def _from_foreign(error: BaseException) -> UpstreamError | None:
             error.body,
             code=error.provider_error_code,
             retry_after=error.retry_after,
+        )
+    if isinstance(error, exceptions.ContentFilterError):
+        return UpstreamError(
+            "The model refused to answer.",
+            status=400,
+            code="content_filter",
+            type="invalid_request_error",
         )
     if isinstance(error, exceptions.ModelTimeoutError | exceptions.ModelRequestTimeout):
         return UpstreamTimeoutError("The model provider timed out.")

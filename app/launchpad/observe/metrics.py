@@ -72,7 +72,7 @@ class Metrics:
             _bump(self._active, labels, 1)
 
     def first_content(self, workflow: str, seconds: float) -> None:
-        """The run's first content left, `seconds` after its start. Once a run."""
+        """The run's first content was made, `seconds` after its start. Once a run."""
         with self._lock:
             self._observe("launchpad_first_content_seconds", workflow, seconds)
 

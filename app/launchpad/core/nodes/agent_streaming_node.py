@@ -65,6 +65,9 @@ class AgentStreamingNode(AgentHolder):
             yield event
         self._finish_reason = events.finish_reason
         count_usage(events.usage)
+        if events.refused:
+            self._lose_refused()
+            return
         self.save_output(events.result.output)
 
     async def stream_text_deltas(self, result: StreamedRunResult[Any, Any]) -> AsyncIterator[Any]:
@@ -106,12 +109,15 @@ class AgentStreamingNode(AgentHolder):
                 )
                 return
             if self._refused:
-                self.task_context.lose_output(type(self), "the model refused to answer.")
+                self._lose_refused()
                 return
             raise OutputError(
                 self.node_name, "the model's output does not fit the node's output type."
             ) from error
         self.save_output(output)
+
+    def _lose_refused(self) -> None:
+        self.task_context.lose_output(type(self), "the model refused to answer.")
 
     def _asked_for_json(self) -> bool:
         scope = request_scope.get()

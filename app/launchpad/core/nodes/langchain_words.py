@@ -28,8 +28,8 @@ from langchain_core.messages import (
 )
 from langchain_core.runnables import AddableDict
 
-from launchpad.core.lift import plain
 from launchpad.core.nodes.langchain_calls import reason_of, usage_of
+from launchpad.core.relay import plain
 from launchpad.errors import NodeError
 from launchpad.events import (
     Delta,

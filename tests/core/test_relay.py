@@ -1,0 +1,99 @@
+"""A node that passes another server's OpenAI chunks on as they came."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from typing import Any
+
+import pytest
+
+from launchpad.core.nodes.base import Node
+from launchpad.core.schema import NodeConfig, WorkflowSchema
+from launchpad.core.task import TaskContext
+from launchpad.core.workflow import Workflow
+from launchpad.events import (
+    NodeFinished,
+    RunEvent,
+    RunFailed,
+    RunFinished,
+    TextDelta,
+    ToolCallDelta,
+    Usage,
+)
+from launchpad.wire.openai_chat.schema import OpenAIChatSchema
+
+
+def relayed(chunks: Sequence[dict[str, Any]]) -> list[RunEvent]:
+    class Relay(Node):
+        async def process(self, task_context: TaskContext) -> AsyncIterator[dict[str, Any]]:
+            for one in chunks:
+                yield one
+
+    class Flow(Workflow):
+        workflow_schema = WorkflowSchema(
+            event_schema=OpenAIChatSchema, start=Relay, nodes=[NodeConfig(node=Relay)]
+        )
+
+    async def collect() -> list[RunEvent]:
+        asked = {"messages": [{"role": "user", "content": "Hi"}]}
+        return [event async for event in Flow().run_stream_async(asked)]
+
+    return asyncio.run(collect())
+
+
+def chunk(delta: dict[str, Any], reason: str | None = None, index: int = 0) -> dict[str, Any]:
+    choice = {"index": index, "delta": delta, "finish_reason": reason}
+    return {"id": "1", "object": "chat.completion.chunk", "choices": [choice]}
+
+
+def test_the_finish_and_the_tokens_are_the_relayed_answer_s() -> None:
+    spent = {"prompt_tokens": 7, "completion_tokens": 2, "total_tokens": 9}
+    events = relayed(
+        [
+            chunk({"role": "assistant", "content": ""}),
+            chunk({"content": "cut"}),
+            chunk({}, "length"),
+            {"id": "1", "choices": [], "usage": spent},
+        ]
+    )
+    assert [event for event in events if isinstance(event, TextDelta)] == [
+        TextDelta("Relay", "cut")
+    ]
+    finished = next(event for event in events if isinstance(event, NodeFinished))
+    assert finished.finish_reason == "length"
+    assert events[-1] == RunFinished("length", Usage(7, 2))
+
+
+def test_a_sum_in_every_chunk_is_counted_once() -> None:
+    chunks = [
+        {**chunk({"content": "a"}), "usage": {"prompt_tokens": 7, "completion_tokens": 1}},
+        {**chunk({"content": "b"}), "usage": {"prompt_tokens": 7, "completion_tokens": 2}},
+        {**chunk({}, "stop"), "usage": None},
+    ]
+    assert relayed(chunks)[-1] == RunFinished("stop", Usage(7, 2))
+
+
+def test_one_choice_is_one_voice() -> None:
+    events = relayed([chunk({"content": "mine"}), chunk({"content": "other"}, index=1)])
+    assert [event.text for event in events if isinstance(event, TextDelta)] == ["mine"]
+
+
+def test_arguments_that_come_as_an_object_go_on_as_json() -> None:
+    call = {"index": 0, "id": "c", "function": {"name": "f", "arguments": {"a": "é"}}}
+    events = relayed([chunk({"tool_calls": [call]}, "tool_calls")])
+    calls = [event for event in events if isinstance(event, ToolCallDelta)]
+    assert calls == [ToolCallDelta("Relay", 0, '{"a":"é"}', "c", "f")]
+    assert isinstance(events[-1], RunFinished)
+    assert events[-1].finish_reason == "tool_calls"
+
+
+@pytest.mark.parametrize(
+    "call",
+    ["f()", {"index": "first"}, {"function": "f"}, {"function": {"arguments": {"at": object()}}}],
+)
+def test_a_tool_call_that_is_none_names_the_node(call: Any, caplog: Any) -> None:
+    *_, failure = relayed([chunk({"tool_calls": [call]})])
+    assert isinstance(failure, RunFailed)
+    assert "Relay" in caplog.text
+    assert "tool call" in caplog.text
