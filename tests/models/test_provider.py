@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 from pydantic_ai import NativeOutput, PromptedOutput, ToolOutput
+from pydantic_ai.exceptions import ModelHTTPError
+from pydantic_ai.messages import ModelMessage, ModelRequest, UserPromptPart
+from pydantic_ai.models import ModelRequestParameters
 
 from launchpad.errors import ConfigurationError
 from launchpad.models import (
@@ -23,6 +26,8 @@ from launchpad.models import (
 from launchpad.models.agent import build_agent, structured_output
 from launchpad.models.provider import resolve
 from launchpad.settings import Settings
+from launchpad.testing.scripted_upstream import ScriptedUpstream
+from launchpad.testing.steps import Status
 
 P = ModelProvider
 SETTINGS = Settings(model="openai:gpt-5.4-mini")
@@ -166,6 +171,23 @@ def test_every_provider_is_built_and_closed(provider: ModelProvider, more: dict[
 
     asyncio.run(main())
     asyncio.run(main())
+
+
+def test_an_sdk_does_not_ask_again_by_itself() -> None:
+    pytest.importorskip("anthropic")
+
+    async def ask(base_url: str) -> None:
+        config = AgentConfig(
+            model_provider=P.ANTHROPIC, model_name="x", api_key="k", base_url=base_url
+        )
+        asked: list[ModelMessage] = [ModelRequest(parts=[UserPromptPart("Hi")])]
+        with pytest.raises(ModelHTTPError):
+            await build_model(config, SETTINGS).request(asked, None, ModelRequestParameters())
+
+    with ScriptedUpstream() as upstream:
+        upstream.script_all(Status(500))
+        asyncio.run(ask(upstream.url))
+        assert len(upstream.requests) == 1
 
 
 def test_agents_are_built_once_for_a_loop_and_a_config() -> None:

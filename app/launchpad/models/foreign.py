@@ -6,7 +6,7 @@ SDKs are optional and slow to import, so each import waits for its provider to b
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from launchpad.models.config import AgentConfig
 from launchpad.models.config import ModelProvider as P
@@ -14,13 +14,15 @@ from launchpad.models.config import ModelProvider as P
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
 
+_Provider = TypeVar("_Provider")
+
 
 def _responses(config: AgentConfig) -> Model:
     from pydantic_ai.models.openai import OpenAIResponsesModel
     from pydantic_ai.providers.openai import OpenAIProvider
 
     provider = OpenAIProvider(base_url=config.base_url, api_key=config.api_key)
-    return OpenAIResponsesModel(_name(config), provider=provider)
+    return OpenAIResponsesModel(_name(config), provider=_asked_once(provider))
 
 
 def _azure(config: AgentConfig) -> Model:
@@ -28,7 +30,7 @@ def _azure(config: AgentConfig) -> Model:
     from pydantic_ai.providers.azure import AzureProvider
 
     provider = AzureProvider(azure_endpoint=config.base_url, api_key=config.api_key)
-    return OpenAIChatModel(_name(config), provider=provider)
+    return OpenAIChatModel(_name(config), provider=_asked_once(provider))
 
 
 def _anthropic(config: AgentConfig) -> Model:
@@ -36,7 +38,7 @@ def _anthropic(config: AgentConfig) -> Model:
     from pydantic_ai.providers.anthropic import AnthropicProvider
 
     provider = AnthropicProvider(api_key=config.api_key, base_url=config.base_url)
-    return AnthropicModel(_name(config), provider=provider)
+    return AnthropicModel(_name(config), provider=_asked_once(provider))
 
 
 def _mistral(config: AgentConfig) -> Model:
@@ -76,7 +78,7 @@ def _groq(config: AgentConfig) -> Model:
     from pydantic_ai.providers.groq import GroqProvider
 
     provider = GroqProvider(**_given(api_key=config.api_key, base_url=config.base_url))
-    return GroqModel(_name(config), provider=provider)
+    return GroqModel(_name(config), provider=_asked_once(provider))
 
 
 FOREIGN: Mapping[P, Callable[[AgentConfig], Model]] = {
@@ -90,6 +92,16 @@ FOREIGN: Mapping[P, Callable[[AgentConfig], Model]] = {
     P.GROQ: _groq,
 }
 """What builds the model of each."""
+
+
+def _asked_once(provider: _Provider) -> _Provider:
+    """`provider`, whose SDK does not ask again by itself.
+
+    These SDKs ask three times unless told otherwise. How often is said by `AgentConfig.retry`,
+    whose retries stand in metrics and traces; the SDK's would multiply them, unseen.
+    """
+    cast("Any", provider).client.max_retries = 0
+    return provider
 
 
 def _name(config: AgentConfig) -> Any:
