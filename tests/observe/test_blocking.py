@@ -172,3 +172,13 @@ def test_a_loop_that_closes_without_stop_ends_the_watch(log: Lines) -> None:
     watchdog = asyncio.run(main())
     watchdog._thread.join()
     assert log.blamed == []
+
+
+def test_a_node_that_ends_in_the_turn_it_blocked_is_still_named(log: Lines) -> None:
+    async def main() -> str:
+        async with watched():
+            await node("BlockingNode", block)
+            time.sleep(0.1)  # noqa: ASYNC251  still the same turn of the loop
+            return await log.first()
+
+    assert asyncio.run(main()).startswith("The node BlockingNode blocked")

@@ -18,6 +18,7 @@ import sys
 import sysconfig
 import threading
 import time
+from collections import Counter
 from contextvars import Context, ContextVar
 from pathlib import Path
 from types import FrameType
@@ -205,22 +206,22 @@ class _Looks:
     """What the loop's thread was seen doing during one late answer."""
 
     def __init__(self) -> None:
-        self._count = 0
         self._tasks: set[int | None] = set()
-        self._who = ""
-        self._where = ""
+        self._whos: Counter[str] = Counter()
+        self._places: dict[str, str] = {}
 
     def take(self, task: _Task | None, who: str, frame: FrameType | None) -> None:
-        self._count += 1
         self._tasks.add(None if task is None else id(task))
-        self._who = who
-        self._where = _place(frame)
+        self._whos[who] += 1
+        self._places[who] = _place(frame)
 
     def culprit(self) -> tuple[str, str] | None:
         """Who blocks, and where; None when no single task does. One look alone proves nothing."""
-        if self._count < 2 or len(self._tasks) != 1 or None in self._tasks:
+        if self._whos.total() < 2 or len(self._tasks) != 1 or None in self._tasks:
             return None
-        return self._who, self._where
+        # The task may have left its node since, in the same turn of the loop.
+        ((who, _),) = self._whos.most_common(1)
+        return who, self._places[who]
 
 
 def _place(frame: FrameType | None) -> str:
