@@ -5,9 +5,9 @@ pydantic-ai's agent costs about 2 ms a run; `pydantic_ai.direct` about a tenth o
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from launchpad.errors import ConfigurationError
 from launchpad.models.agent import instructions_of
@@ -19,9 +19,10 @@ from launchpad.observe.tracing import instrumentation
 if TYPE_CHECKING:
     from pydantic_ai import ModelSettings
     from pydantic_ai.messages import ModelMessage
-    from pydantic_ai.models import ModelRequestParameters
+    from pydantic_ai.models import Model, ModelRequestParameters
 
     from launchpad.models.live import LiveStream
+    from launchpad.models.openai_compatible.learnt import LearntRequests, PlainRequest
 
 __all__ = ["open_answer"]
 
@@ -40,24 +41,36 @@ async def open_answer(
     from pydantic_ai.models import ModelRequestParameters
 
     from launchpad.models.openai_compatible.client import listen, stop_listening
-    from launchpad.models.streaming import live_of
+    from launchpad.models.streaming import live_of, live_of_text
 
     _check(config)
     scope = request_scope.get()
     form = allow_client_form
-    settings = cast("ModelSettings | None", config.model_settings)
-    parameters = _parameters(config) or ModelRequestParameters()
+    model = build_model(config)
+    given = cast("ModelSettings | None", config.model_settings)
+    settings = merged_settings(scope, given, client_form=form)
     tools = scope.client_tools if scope is not None and form else ()
     traced = instrumentation()
+    learnt = None
+    if traced is None and not (form and scope is not None and scope.has_form):
+        learnt = _learnt(model, instructions_of(config), messages, settings)
+        if learnt is not None and (known := await learnt[0].open(learnt[1])) is not None:
+            async with known:
+                known.live_only()
+                yield live_of_text(known)
+            return
+    parameters = _parameters(config) or ModelRequestParameters()
     opened = listen()
     async with model_request_stream(
-        build_model(config),
+        model,
         messages,
-        model_settings=merged_settings(scope, settings, client_form=form),
+        model_settings=settings,
         model_request_parameters=merged_parameters(scope, parameters, client_form=form),
         instrument=traced,
     ) as response:
         stop_listening()
+        if learnt is not None:
+            learnt[0].learn(learnt[1], opened)
         live, behind = live_of(opened, response, frozenset(tool.name for tool in tools))
         if traced is None and opened.stream is not None:
             opened.stream.live_only()
@@ -66,6 +79,25 @@ async def open_answer(
             # The span takes the answer from here; it comes in one piece.
             async for _ in behind:
                 pass
+
+
+def _learnt(
+    model: Model,
+    instructions: Sequence[str],
+    messages: Sequence[ModelMessage],
+    settings: Mapping[str, Any] | None,
+) -> tuple[LearntRequests, PlainRequest] | None:
+    """The request, where it is one that the next may be like."""
+    from pydantic_ai.models import check_allow_model_requests
+
+    from launchpad.models.openai_compatible.learnt import learnt_requests
+
+    learnt = learnt_requests(model)
+    if learnt is None:
+        return None
+    check_allow_model_requests()
+    plain = learnt.plain(instructions, messages, settings)
+    return (learnt, plain) if plain is not None else None
 
 
 def _check(config: AgentConfig) -> None:

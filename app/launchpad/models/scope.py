@@ -29,6 +29,11 @@ class RequestScope:
     tool_choice: Any = None
     response_format: Mapping[str, Any] | None = None
 
+    @property
+    def has_form(self) -> bool:
+        """Whether the client asks for a form of answer: with tools, or a format."""
+        return bool(self.client_tools) or self.response_format is not None
+
 
 request_scope: ContextVar[RequestScope | None] = ContextVar("launchpad_request_scope", default=None)
 """The running request's scope. Set it in the task that runs the nodes."""

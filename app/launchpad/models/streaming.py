@@ -36,6 +36,8 @@ if TYPE_CHECKING:
     from pydantic_ai import ModelSettings, RunContext
     from pydantic_ai.messages import ModelMessage, ModelResponse
 
+    from launchpad.models.openai_compatible.stream import ChatStream
+
 __all__ = ["LiveStream", "RequestScope", "StreamingModel", "live_stream", "request_scope"]
 
 _NO_NAMES: frozenset[str] = frozenset()
@@ -105,6 +107,11 @@ class StreamingModel(WrapperModel):
             finally:
                 if run_id is not None and _live.get(run_id) is live:
                     del _live[run_id]
+
+
+def live_of_text(stream: ChatStream) -> LiveStream:
+    """The live reader of an answer that nobody else reads and that is to be text."""
+    return ChatLive(stream, _TEXT)
 
 
 def live_of(

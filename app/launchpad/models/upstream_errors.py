@@ -19,7 +19,9 @@ address, path or key is in them.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
 from typing import Any, cast
 
 from launchpad.errors import LaunchpadError, UpstreamError, UpstreamTimeoutError
@@ -209,11 +211,20 @@ def _from_sdk(error: BaseException) -> UpstreamError | None:
 
 
 def _seconds(headers: Any) -> float | None:
-    """`Retry-After` of an SDK's response, where it is a number."""
+    """`Retry-After` of an SDK's response: seconds, or a date (RFC 9110, 10.2.3)."""
     try:
-        return float(headers["retry-after"])
-    except (KeyError, TypeError, ValueError):
+        said = headers["retry-after"]
+    except (KeyError, TypeError):
         return None
+    try:
+        return float(said)
+    except ValueError:
+        pass
+    try:
+        when = parsedate_to_datetime(said)
+    except ValueError:
+        return None
+    return max(0.0, when.timestamp() - time.time())
 
 
 def _error_object(body: object) -> dict[str, Any]:

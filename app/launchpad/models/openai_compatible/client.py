@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 import httpx2
 import openai
@@ -25,15 +25,28 @@ from launchpad.models.openai_compatible.request import Endpoint, StatusError, op
 from launchpad.models.openai_compatible.stream import ChatStream, Reading
 from launchpad.models.openai_compatible.watchdog import Patience
 
+if TYPE_CHECKING:
+    from launchpad.models.openai_compatible.learnt import LearntRequests
+
 Locate = Callable[[], Awaitable[Endpoint]]
 """Finds where the upstream is; may take long the first time (the local model starts then)."""
 
 
+@dataclass(frozen=True, slots=True)
+class RequestOptions:
+    """What a request says beside its body."""
+
+    headers: Mapping[str, Any] | None = None
+    timeout: object = None
+
+
 @dataclass(slots=True)
 class Opened:
-    """The latest stream that was opened while a caller was listening for it."""
+    """The latest stream that was opened while a caller was listening for it, and its request."""
 
     stream: ChatStream | None = None
+    body: Mapping[str, Any] | None = None
+    options: RequestOptions = RequestOptions()
 
 
 _listening: ContextVar[Opened | None] = ContextVar("launchpad_opened_stream", default=None)
@@ -49,14 +62,6 @@ def listen() -> Opened:
 def stop_listening() -> None:
     """Requests leave their stream nowhere again."""
     _listening.set(None)
-
-
-@dataclass(frozen=True, slots=True)
-class RequestOptions:
-    """What a request says beside its body."""
-
-    headers: Mapping[str, Any] | None = None
-    timeout: object = None
 
 
 class StreamingOpenAI(openai.AsyncOpenAI):
@@ -80,6 +85,8 @@ class StreamingOpenAI(openai.AsyncOpenAI):
         self._reading = reading
         self._locate = locate
         self._endpoint: Endpoint | None = None
+        self.learnt: LearntRequests | Literal[False] | None = None
+        """What `learnt_requests` keeps here for its model; False where it keeps nothing."""
 
     def copy(self, **_: Any) -> Self:  # pyright: ignore[reportIncompatibleMethodOverride]
         """Itself: pydantic-ai copies a client to set `max_retries`, which is not used here."""
@@ -96,11 +103,11 @@ class StreamingOpenAI(openai.AsyncOpenAI):
         """Send `body`. The answer comes back as `ChatStream`, or whole."""
         body["stream"] = True
         body.setdefault("stream_options", {"include_usage": True})
-        opened = await self._open(body, options)
+        opened = await self.open(body, options)
         if stream:
             listener = _listening.get()
             if listener is not None:
-                listener.stream = opened
+                listener.stream, listener.body, listener.options = opened, body, options
             return opened
         async with opened:
             builder = CompletionBuilder()
@@ -111,7 +118,8 @@ class StreamingOpenAI(openai.AsyncOpenAI):
                 raise self._as_sdk_error(error) from error
         return builder.build()
 
-    async def _open(self, payload: dict[str, Any], options: RequestOptions) -> ChatStream:
+    async def open(self, payload: Mapping[str, Any], options: RequestOptions) -> ChatStream:
+        """Send `payload` as it is. Raises the SDK's exceptions."""
         patience = _patience(options.timeout, self._patience)
         known = self._endpoint
         endpoint = known or await self._find_endpoint()
@@ -136,7 +144,7 @@ class StreamingOpenAI(openai.AsyncOpenAI):
     async def _send(
         self,
         endpoint: Endpoint,
-        payload: dict[str, Any],
+        payload: Mapping[str, Any],
         options: RequestOptions,
         patience: Patience,
     ) -> ChatStream:

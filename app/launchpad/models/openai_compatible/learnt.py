@@ -1,0 +1,180 @@
+"""Plain requests whose payload is known from one that pydantic-ai has mapped.
+
+pydantic-ai maps settings and messages to a payload in some 0.15 ms a request. For a conversation
+of plain text everything but the messages is alike whenever the settings are. So the first such
+request goes its usual way, and what it sent is kept, if its messages are what `PlainRequest` makes
+of the same conversation; the next one with equal settings is that payload with its own messages.
+Whatever is not plain (tools, formats, files, thinking, other settings) goes the usual way always.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
+
+from pydantic_ai.messages import (
+    ModelRequest,
+    ModelResponse,
+    SystemPromptPart,
+    TextPart,
+    UserPromptPart,
+)
+from pydantic_ai.models.openai import OpenAIChatModel
+
+from launchpad.models.openai_compatible.client import Opened, RequestOptions, StreamingOpenAI
+
+if TYPE_CHECKING:
+    from pydantic_ai.messages import ModelMessage
+    from pydantic_ai.models import Model
+
+    from launchpad.models.openai_compatible.stream import ChatStream
+
+__all__ = ["LearntRequests", "PlainRequest", "learnt_requests"]
+
+_MOST = 256
+_SETTINGS = frozenset(
+    {
+        "temperature",
+        "top_p",
+        "max_tokens",
+        "stop_sequences",
+        "seed",
+        "presence_penalty",
+        "frequency_penalty",
+        "parallel_tool_calls",
+        "openai_user",
+        "openai_reasoning_effort",
+    }
+)
+"""Settings that pydantic-ai maps to fields of the payload, whatever the messages are."""
+
+_MARKUP = re.compile(r"[<>\[\]{}|\uff5c~]")
+"""What a chat template's special tokens are made of: pydantic-ai breaks those in what is said."""
+
+_Message = dict[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class PlainRequest:
+    """A conversation of plain text as OpenAI's messages; `key` says which requests are alike."""
+
+    key: tuple[object, ...]
+    messages: list[_Message]
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What was sent beside the messages."""
+
+    body: Mapping[str, Any]
+    options: RequestOptions
+
+
+class LearntRequests:
+    """The plain requests of one model."""
+
+    def __init__(self, client: StreamingOpenAI, profile: Mapping[str, Any]) -> None:
+        self._client = client
+        self._system_role: str = profile.get("openai_system_prompt_role") or "system"
+        self._breaks_tokens = bool(profile.get("may_tokenize_special_tokens_in_content"))
+        self._known: dict[tuple[object, ...], _Known | None] = {}
+
+    def plain(
+        self,
+        instructions: Sequence[str],
+        messages: Sequence[ModelMessage],
+        settings: Mapping[str, Any] | None,
+    ) -> PlainRequest | None:
+        """The request, if it is plain."""
+        key = _settings_key(settings)
+        said = _plain_messages(messages, self._system_role) if key is not None else None
+        if key is None or said is None:
+            return None
+        if self._breaks_tokens and any(
+            message["role"] != self._system_role and _MARKUP.search(message["content"])
+            for message in said
+        ):
+            return None
+        if instructions:
+            # Where pydantic-ai puts them: after the system messages that open the conversation.
+            at = next((i for i, m in enumerate(said) if m["role"] != self._system_role), len(said))
+            said[at:at] = [{"role": self._system_role, "content": text} for text in instructions]
+        roles = [message["role"] for message in said]
+        shape = frozenset(zip(["", *roles], roles, strict=False))
+        return PlainRequest((key, shape), said)
+
+    async def open(self, request: PlainRequest) -> ChatStream | None:
+        """Send `request` if its like was learnt. Raises the OpenAI SDK's exceptions."""
+        known = self._known.get(request.key)
+        if known is None:
+            return None
+        return await self._client.open({**known.body, "messages": request.messages}, known.options)
+
+    def learn(self, request: PlainRequest, sent: Opened) -> None:
+        """Take note of what was sent for `request`."""
+        if sent.body is None or request.key in self._known:
+            return
+        rest = {name: value for name, value in sent.body.items() if name != "messages"}
+        alike = sent.body.get("messages") == request.messages
+        self._known[request.key] = _Known(rest, sent.options) if alike else None
+        if len(self._known) > _MOST:
+            del self._known[next(iter(self._known))]
+
+
+def learnt_requests(model: Model) -> LearntRequests | None:
+    """Those of `model`, the same at every call; None for a model that our reader does not read."""
+    if not isinstance(model, OpenAIChatModel) or not isinstance(model.client, StreamingOpenAI):
+        return None
+    client = model.client
+    if client.learnt is None:
+        profile: Mapping[str, Any] = dict(model.profile)
+        merges = not profile.get("openai_chat_supports_multiple_system_messages", True)
+        client.learnt = False if merges else LearntRequests(client, profile)
+    return client.learnt or None
+
+
+def _settings_key(settings: Mapping[str, Any] | None) -> tuple[object, ...] | None:
+    key: list[object] = []
+    for name, value in (settings or {}).items():
+        if name not in _SETTINGS:
+            return None
+        if type(value) is list:  # `stop_sequences`
+            key += [name, tuple(cast("list[object]", value))]
+        else:
+            # 1, 1.0 and True are equal keys, but not the same JSON.
+            key += [name, type(value), value]
+    return tuple(key)
+
+
+def _plain_messages(messages: Sequence[ModelMessage], system_role: str) -> list[_Message] | None:
+    """OpenAI's messages for a conversation of nothing but text, else None."""
+    said: list[_Message] = []
+    for message in messages:
+        if type(message) is ModelRequest:
+            if message.instructions is not None or message.metadata:
+                return None
+            roles = [_role(part, system_role) for part in message.parts]
+        elif type(message) is ModelResponse and message.state == "complete":
+            if len(message.parts) != 1:
+                return None
+            roles = ["assistant" if _is_text(message.parts[0]) else None]
+        else:
+            return None
+        for role, part in zip(roles, message.parts, strict=True):
+            text = getattr(part, "content", None)
+            if role is None or type(text) is not str or not text:
+                return None
+            said.append({"role": role, "content": text})
+    return said
+
+
+def _role(part: object, system_role: str) -> str | None:
+    if type(part) is UserPromptPart:
+        return "user"
+    return system_role if type(part) is SystemPromptPart and part.dynamic_ref is None else None
+
+
+def _is_text(part: object) -> bool:
+    return type(part) is TextPart and not part.provider_details and not part.citations

@@ -1,0 +1,259 @@
+"""A learnt request sends what pydantic-ai would have sent, and fails as it would have failed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic_ai.messages import (
+    ImageUrl,
+    ModelMessage,
+    ModelRequest,
+    ModelResponse,
+    SystemPromptPart,
+    TextPart,
+    ThinkingPart,
+    ToolCallPart,
+    ToolReturnPart,
+    UserPromptPart,
+)
+
+from launchpad.events import TextDelta, Usage
+from launchpad.models import AgentConfig, ModelProvider, aclose_clients
+from launchpad.models.direct import open_answer
+from launchpad.models.openai_compatible.learnt import LearntRequests
+from launchpad.models.scope import RequestScope, request_scope
+from launchpad.models.upstream_errors import as_upstream_error
+from launchpad.testing.scripted_upstream import ScriptedUpstream
+from launchpad.testing.steps import Chunk, Die, Raw, Refusal, Status, UsageStep
+
+Conversation = Sequence[ModelMessage]
+
+
+def user(text: Any) -> ModelMessage:
+    return ModelRequest(parts=[UserPromptPart(text)])
+
+
+def assistant(*parts: Any) -> ModelMessage:
+    return ModelResponse(parts=list(parts))
+
+
+class Asking:
+    """Asks an upstream again and again on one loop, and counts what was sent as learnt."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **config: Any) -> None:
+        self.learnt = 0
+        self.config = config
+        opened = LearntRequests.open
+
+        async def counted(this: LearntRequests, request: Any) -> Any:
+            stream = await opened(this, request)
+            self.learnt += stream is not None
+            return stream
+
+        monkeypatch.setattr(LearntRequests, "open", counted)
+
+    async def ask(
+        self, upstream: ScriptedUpstream, messages: Conversation, **scope: Any
+    ) -> tuple[str, Usage | None, str | None]:
+        config = AgentConfig(
+            model_provider=ModelProvider.OPENAI_COMPATIBLE,
+            model_name="scripted",
+            base_url=upstream.base_url,
+            api_key="key",
+            **self.config,
+        )
+        token = request_scope.set(RequestScope(**scope))
+        try:
+            async with open_answer(config, messages) as answer:
+                said = [
+                    delta
+                    async for batch in answer.batches("N", structured=False)
+                    for delta in batch
+                ]
+        finally:
+            request_scope.reset(token)
+        words = "".join(delta.text for delta in said if isinstance(delta, TextDelta))
+        return words, answer.usage, answer.finish_reason
+
+
+TEXT = st.text(min_size=1, max_size=20)
+SETTINGS = st.fixed_dictionaries(
+    {},
+    optional={
+        "temperature": st.sampled_from([0, 1, 1.0, 0.5]),
+        "top_p": st.sampled_from([0.1, 1]),
+        "max_tokens": st.integers(1, 3),
+        "stop_sequences": st.lists(st.sampled_from(["a", "b"]), max_size=2),
+        "seed": st.integers(0, 2),
+        "openai_user": st.sampled_from(["me", "you"]),
+        "logit_bias": st.just({"1": 1}),
+    },
+)
+SYSTEM = TEXT.map(SystemPromptPart)
+USER = TEXT.map(UserPromptPart)
+CONVERSATIONS = st.lists(
+    st.one_of(
+        st.lists(st.one_of(SYSTEM, USER), min_size=1, max_size=3).map(ModelRequest),
+        TEXT.map(TextPart).map(lambda part: ModelResponse(parts=[part])),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+@settings(
+    max_examples=25,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(
+    rounds=st.lists(st.tuples(CONVERSATIONS, SETTINGS), min_size=2, max_size=6),
+    instructions=st.one_of(st.none(), TEXT),
+)
+def test_what_is_sent_is_what_pydantic_ai_sends(
+    rounds: list[tuple[list[ModelMessage], dict[str, Any]]],
+    instructions: str | None,
+    one_upstream: ScriptedUpstream,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    upstream = one_upstream
+    with monkeypatch.context() as patch:
+        asking = Asking(patch, instructions=instructions)
+
+        async def bodies(*, fresh: bool) -> list[Any]:
+            before = len(upstream.requests)
+            for messages, given_settings in rounds + rounds:
+                await asking.ask(upstream, messages, settings=given_settings)
+                if fresh:
+                    await aclose_clients()
+            return [request.body for request in upstream.requests[before:]]
+
+        mapped = asyncio.run(bodies(fresh=True))
+        assert asking.learnt == 0
+        learnt = asyncio.run(bodies(fresh=False))
+    assert learnt == mapped
+
+
+@pytest.fixture(scope="module")
+def one_upstream() -> Any:
+    with ScriptedUpstream() as upstream:
+        upstream.script_all(Chunk("hello "), Chunk("you"), UsageStep(3, 2))
+        yield upstream
+
+
+def test_the_second_like_it_is_learnt(
+    one_upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asking = Asking(monkeypatch, instructions="Be brief, {name}.")
+
+    async def main() -> None:
+        first = await asking.ask(one_upstream, [user("Hi")], settings={"temperature": 1})
+        assert asking.learnt == 0
+        assert await asking.ask(one_upstream, [user("Ho")], settings={"temperature": 1}) == first
+        assert asking.learnt == 1
+        assert first == ("hello you", Usage(3, 2), "stop")
+        sent = one_upstream.requests[-1].body
+        assert sent["temperature"] == 1
+        assert sent["messages"] == [
+            {"role": "system", "content": "Be brief, {name}."},
+            {"role": "user", "content": "Ho"},
+        ]
+        # Other settings are another request, and so is what only looks equal.
+        await asking.ask(one_upstream, [user("Hi")], settings={"temperature": 1.0})
+        assert asking.learnt == 1
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [user("<|im_start|>system")],
+        [user(["see", ImageUrl("https://example.org/a.png")])],
+        [user("Hi"), assistant(ThinkingPart("hm"), TextPart("well")), user("so?")],
+        [user("Hi"), assistant(TextPart("a"), TextPart("b")), user("so?")],
+        [
+            user("Hi"),
+            assistant(ToolCallPart("f", "{}", "c")),
+            ModelRequest(parts=[ToolReturnPart("f", "done", "c")]),
+        ],
+        [ModelRequest(parts=[UserPromptPart("Hi")], instructions="Be brief.")],
+        [user("")],
+    ],
+    ids=["token", "image", "thinking", "two texts", "tool call", "instructions", "empty"],
+)
+def test_what_is_not_plain_goes_the_usual_way(
+    messages: Conversation, one_upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asking = Asking(monkeypatch)
+
+    async def main() -> None:
+        for _ in range(3):
+            await asking.ask(one_upstream, [user("Hi")])
+            await asking.ask(one_upstream, messages)
+        assert asking.learnt == 2
+
+    asyncio.run(main())
+
+
+def test_a_clients_form_goes_the_usual_way(
+    one_upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asking = Asking(monkeypatch)
+
+    async def main() -> None:
+        for _ in range(3):
+            await asking.ask(one_upstream, [user("Hi")], response_format={"type": "json_object"})
+            assert one_upstream.requests[-1].body["response_format"] == {"type": "json_object"}
+        assert asking.learnt == 0
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        Status(401),
+        Status(404),
+        Status(429, headers={"Retry-After": "7"}),
+        Status(429, headers={"Retry-After": "Fri, 31 Dec 9999 23:59:59 GMT"}),
+        Status(500),
+        Status(400, body=b'{"error": {"message": "too long", "code": "context_length_exceeded"}}'),
+        Die(),
+        Raw(b"HTTP/1.1 teapot\r\n\r\n", framed=False),
+        Refusal("no"),
+        Chunk("half"),
+    ],
+    ids=lambda step: repr(step)[:40],
+)
+def test_it_fails_as_the_usual_way_does(fault: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    asking = Asking(monkeypatch)
+
+    async def outcome(upstream: ScriptedUpstream) -> object:
+        # For all: a request whose kept connection breaks is sent again on a new one.
+        upstream.script_all(*([fault, Die()] if isinstance(fault, Chunk) else [fault]))
+        try:
+            return await asking.ask(upstream, [user("Hi")])
+        except Exception as error:  # noqa: BLE001 - whatever it is, it must be the same
+            found = as_upstream_error(error)
+            assert found is not None
+            wait = found.retry_after
+            said = (found.status, found.type, found.code, str(found))
+            return said, wait if wait is None or wait < 1e6 else round(wait, -4)
+        finally:
+            upstream.clear()
+
+    async def main(upstream: ScriptedUpstream) -> None:
+        usual = await outcome(upstream)
+        await aclose_clients()
+        await asking.ask(upstream, [user("Hi")])
+        assert asking.learnt == 0
+        assert await outcome(upstream) == usual
+
+    with ScriptedUpstream() as upstream:
+        asyncio.run(main(upstream))
