@@ -190,6 +190,22 @@ def test_an_sdk_does_not_ask_again_by_itself() -> None:
         assert len(upstream.requests) == 1
 
 
+@pytest.mark.parametrize(
+    ("name", "base_url", "system"),
+    [
+        ("gpt-5.4-mini", None, "openai"),
+        ("fine-tuned", None, "openai"),
+        ("gpt-5.4-mini", "http://127.0.0.1:9/v1", "openai"),
+        ("our-own", "http://127.0.0.1:9/v1", "compatible"),
+    ],
+)
+def test_another_servers_model_is_not_looked_up_among_openais(
+    name: str, base_url: str | None, system: str
+) -> None:
+    config = AgentConfig(model_provider=P.OPENAI, model_name=name, base_url=base_url, api_key="k")
+    assert build_model(config, SETTINGS).system == system
+
+
 def test_agents_are_built_once_for_a_loop_and_a_config() -> None:
     def tool() -> str:
         return "x"

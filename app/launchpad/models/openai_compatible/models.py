@@ -6,11 +6,13 @@ import asyncio
 from os import environ
 from typing import TYPE_CHECKING, Any, cast
 
+from genai_prices import calc_price
 from pydantic_ai import ModelSettings
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.profiles import ModelProfile
 from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
+from pydantic_ai.usage import RequestUsage
 
 from launchpad.models.config import AgentConfig, ModelProvider
 from launchpad.models.openai_compatible.client import Locate, StreamingOpenAI
@@ -47,9 +49,20 @@ def build(config: AgentConfig, settings: Settings) -> Model:
         api_key = api_key or environ.get("OPENAI_API_KEY")
     name = cast("str", config.model_name)
     client = _client(cast("str", base_url), api_key, settings, OpenAIProvider.model_profile(name))
-    if config.model_provider is ModelProvider.OPENAI:
+    if config.model_provider is ModelProvider.OPENAI and _is_openais(name, client):
         return OpenAIChatModel(name, provider=OpenAIProvider(openai_client=client))
     return OpenAIChatModel(name, provider=_compatible("compatible", client))
+
+
+def _is_openais(name: str, client: StreamingOpenAI) -> bool:
+    """Whether it is a model of OpenAI's: asked there, or by a name in pydantic-ai's price list."""
+    if client.base_url.host.endswith("openai.com"):
+        return True
+    try:
+        calc_price(RequestUsage(), name, provider_id="openai")
+    except LookupError:
+        return False
+    return True
 
 
 def _compatible(name: str, client: StreamingOpenAI) -> OpenAICompatibleProvider:
