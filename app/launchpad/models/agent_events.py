@@ -21,8 +21,8 @@ from pydantic_ai.run import AgentRunResultEvent
 from pydantic_ai.usage import RunUsage
 
 from launchpad.events import Delta, FinishReason, RefusalDelta, Usage
+from launchpad.models.event_live import deltas_of, usage_of
 from launchpad.models.live import Names, Speech
-from launchpad.models.responses import deltas_of, usage_of
 
 if TYPE_CHECKING:
     from pydantic_ai import Agent

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_ai.models.wrapper import WrapperModel
 
-from launchpad.models.responses import usage_of
+from launchpad.models.event_live import usage_of
 from launchpad.models.scope import count_usage
 
 if TYPE_CHECKING:
@@ -20,6 +20,10 @@ if TYPE_CHECKING:
 class CountingModel(WrapperModel):
     """Wraps any pydantic-ai model; each answer's tokens go to the running node's count."""
 
+    def settings_of_request(self, model_settings: ModelSettings | None) -> ModelSettings | None:
+        """The settings of a request that is not streamed."""
+        return model_settings
+
     async def request(
         self,
         messages: list[ModelMessage],
@@ -27,7 +31,8 @@ class CountingModel(WrapperModel):
         model_request_parameters: ModelRequestParameters,
     ) -> ModelResponse:
         """As the wrapped model's."""
-        response = await self.wrapped.request(messages, model_settings, model_request_parameters)
+        settings = self.settings_of_request(model_settings)
+        response = await self.wrapped.request(messages, settings, model_request_parameters)
         count_usage(usage_of(response.usage))
         return response
 

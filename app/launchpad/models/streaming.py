@@ -19,14 +19,14 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
-from pydantic_ai.models.wrapper import WrapperModel
 
+from launchpad.models.counting import CountingModel
+from launchpad.models.event_live import EventLive
 from launchpad.models.live import ChatLive, LiveStream, Names
 from launchpad.models.openai_compatible.client import Opened, listen, stop_listening
-from launchpad.models.responses import AgentView, EventLive, TeeResponse, usage_of
+from launchpad.models.responses import AgentView, TeeResponse
 from launchpad.models.scope import (
     RequestScope,
-    count_usage,
     merged_parameters,
     merged_settings,
     request_scope,
@@ -34,7 +34,7 @@ from launchpad.models.scope import (
 
 if TYPE_CHECKING:
     from pydantic_ai import ModelSettings, RunContext
-    from pydantic_ai.messages import ModelMessage, ModelResponse
+    from pydantic_ai.messages import ModelMessage
 
     from launchpad.models.openai_compatible.stream import ChatStream
 
@@ -53,7 +53,7 @@ def live_stream(run_id: str) -> LiveStream | None:
     return _live.get(run_id)
 
 
-class StreamingModel(WrapperModel):
+class StreamingModel(CountingModel):
     """Wraps any pydantic-ai model; see the module.
 
     With `allow_client_form`, the request's `client_tools` and `response_format` reach the model,
@@ -65,17 +65,9 @@ class StreamingModel(WrapperModel):
         super().__init__(wrapped)
         self.allow_client_form = allow_client_form
 
-    async def request(
-        self,
-        messages: list[ModelMessage],
-        model_settings: ModelSettings | None,
-        model_request_parameters: ModelRequestParameters,
-    ) -> ModelResponse:
-        """A request that is not streamed: only the sampling parameters apply."""
-        settings = merged_settings(request_scope.get(), model_settings, client_form=False)
-        response = await self.wrapped.request(messages, settings, model_request_parameters)
-        count_usage(usage_of(response.usage))
-        return response
+    def settings_of_request(self, model_settings: ModelSettings | None) -> ModelSettings | None:
+        """Where an answer is not streamed, only the sampling parameters apply."""
+        return merged_settings(request_scope.get(), model_settings, client_form=False)
 
     @asynccontextmanager
     async def request_stream(
