@@ -1,0 +1,222 @@
+"""What a node may yield, and what it becomes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from tests.core.flows import Words, events_of, flow
+
+from launchpad.core.nodes.base import Node
+from launchpad.core.schema import NodeConfig
+from launchpad.core.task import TaskContext
+from launchpad.errors import NodeError, RequestError
+from launchpad.events import (
+    JsonDelta,
+    NodeFinished,
+    NodeStarted,
+    ReasoningDelta,
+    RunEvent,
+    RunFailed,
+    RunFinished,
+    RunStarted,
+    TextDelta,
+    ToolCallDelta,
+)
+
+
+def test_whatever_a_node_may_yield_is_lifted_into_events() -> None:
+    class Mixed(Words):
+        words = (
+            "text",
+            "",
+            {"role": "assistant", "content": ""},
+            {"content": " more"},
+            {"choices": [{"index": 0, "delta": {"content": " chunk"}, "finish_reason": None}]},
+            {"choices": []},
+            {"kind": "ReasoningDelta", "text": "hm"},
+            ReasoningDelta("", "so"),
+            ToolCallDelta("Mixed", 0, '{"a"', "call_1", "f"),
+            {"tool_calls": [{"index": 0, "function": {"arguments": ":1}"}}]},
+        )
+
+    spoken = [
+        event
+        for event in events_of(flow(NodeConfig(node=Mixed)))
+        if not isinstance(event, RunStarted | NodeStarted | NodeFinished | RunFinished)
+    ]
+    assert spoken == [
+        TextDelta("Mixed", "text"),
+        TextDelta("Mixed", " more"),
+        TextDelta("Mixed", " chunk"),
+        ReasoningDelta("Mixed", "hm"),
+        ReasoningDelta("Mixed", "so"),
+        ToolCallDelta("Mixed", 0, '{"a"', "call_1", "f"),
+        ToolCallDelta("Mixed", 0, ":1}"),
+    ]
+
+
+class Shade(StrEnum):
+    RED = "red"
+
+
+class Odd(str):
+    """`str()` of it is another text."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return "odd"
+
+
+ONE = Odd("one")
+
+
+def test_texts_are_plain_str_whatever_a_node_yields() -> None:
+    class Shades(Words):
+        words = (
+            Shade.RED,
+            ONE,
+            TextDelta("Shades", Shade.RED),
+            ReasoningDelta("", ONE),
+            {"content": ONE},
+            {"kind": "TextDelta", "text": Shade.RED},
+            {"tool_calls": [{"id": ONE, "function": {"name": ONE, "arguments": "{}"}}]},
+            ToolCallDelta("Shades", 1, ONE, ONE, ONE),
+            {"shade": Shade.RED, "number": ONE},
+        )
+
+    events = events_of(flow(NodeConfig(node=Shades)))
+    assert events[2:-2] == [
+        TextDelta("Shades", "red"),
+        TextDelta("Shades", "one"),
+        TextDelta("Shades", "red"),
+        ReasoningDelta("Shades", "one"),
+        TextDelta("Shades", "one"),
+        TextDelta("Shades", "red"),
+        ToolCallDelta("Shades", 0, "{}", "one", "one"),
+        ToolCallDelta("Shades", 1, "one", "one", "one"),
+        JsonDelta("Shades", '{"shade":"red","number":"one"}'),
+    ]
+    for event in events[2:-2]:
+        fields = msgspec.structs.asdict(event).values()
+        assert {type(value) for value in fields} <= {str, int}
+
+
+@pytest.mark.parametrize("event", [TextDelta("Numbers", 5), ToolCallDelta("Numbers", 0, 5)])
+def test_an_event_with_a_text_that_is_none_names_the_node(event: RunEvent) -> None:
+    class Numbers(Words):
+        words = (event,)
+
+    with pytest.raises(NodeError, match=r"Numbers: yielded a \w+Delta whose text is no str"):
+        flow(NodeConfig(node=Numbers)).run({})
+
+
+class Inner(Words):
+    words = ("in", "side")
+
+
+class Forwards(Node):
+    inner: type[Node] = Inner
+
+    async def process(self, task_context: TaskContext) -> AsyncIterator[Any]:
+        async for event in flow(NodeConfig(node=self.inner)).run_stream_async({}):
+            yield event
+
+
+def test_a_forwarded_run_is_the_forwarding_node_s_voice() -> None:
+    workflow = flow(NodeConfig(node=Forwards, connections=[Words]), NodeConfig(node=Words))
+    events = events_of(workflow)
+    assert events[1:-1] == [
+        NodeStarted("Forwards"),
+        TextDelta("Forwards", "in"),
+        TextDelta("Forwards", "side"),
+        NodeFinished("Forwards", "stop"),
+        NodeStarted("Words"),
+        TextDelta("Words", "Hel"),
+        TextDelta("Words", "lo"),
+        NodeFinished("Words", "stop"),
+    ]
+    assert workflow.run({}).get_output(Forwards) == "inside"
+
+
+def test_a_forwarded_failure_fails_the_node_with_its_message_and_status() -> None:
+    class Refuses(Node):
+        async def process(self, task_context: TaskContext) -> AsyncIterator[Any]:
+            yield "so far"
+            raise RequestError("Too old.", code="too_old")
+
+    class Outer(Forwards):
+        inner = Refuses
+
+    events = events_of(flow(NodeConfig(node=Outer)))
+    assert events[2:] == [
+        TextDelta("Outer", "so far"),
+        RunFailed("Outer: Too old.", 400, "invalid_request_error", "too_old"),
+    ]
+    with pytest.raises(NodeError, match="Outer: Too old"):
+        flow(NodeConfig(node=Outer)).run({})
+
+
+def test_any_iterator_speaks_and_is_closed(tmp_path: Path) -> None:
+    path = tmp_path / "poem"
+    path.write_text("one\ntwo\n")
+
+    class Closes:
+        closed = False
+
+        def __init__(self, end: type[Exception]) -> None:
+            self.end = end
+
+        def __iter__(self) -> Closes:
+            return self
+
+        def __next__(self) -> str:
+            raise self.end
+
+        def close(self) -> None:
+            self.closed = True
+
+    file, empty, broken = path.open(), Closes(StopIteration), Closes(ValueError)
+    texts: list[str] = []
+    for words in (file, empty, broken):
+
+        class Reads(Node):
+            source: Any = words
+
+            def process(self, task_context: TaskContext) -> Any:
+                return self.source
+
+        events = events_of(flow(NodeConfig(node=Reads)))
+        texts += [event.text for event in events if isinstance(event, TextDelta)]
+        assert isinstance(events[-1], RunFailed if words is broken else RunFinished)
+    assert texts == ["one\n", "two\n"]
+    assert file.closed
+    assert empty.closed
+    assert broken.closed
+
+
+def test_other_dicts_are_whole_json_documents() -> None:
+    class Documents(Words):
+        words = ({"a": 1}, {"a": 1, "b": [2]})
+
+    workflow = flow(NodeConfig(node=Documents))
+    spoken = [event for event in events_of(workflow) if isinstance(event, JsonDelta)]
+    assert spoken == [
+        JsonDelta("Documents", '{"a":1}'),
+        JsonDelta("Documents", '\n{"a":1,"b":[2]}'),
+    ]
+    assert workflow.run({}).get_output(Documents) == {"a": 1, "b": [2]}
+
+
+@pytest.mark.parametrize("item", [7, b"bytes", object(), ["a"], None, {"a": object()}])
+def test_anything_else_is_an_error_that_names_the_node(item: object) -> None:
+    class Odd(Words):
+        words = ("fine", item)
+
+    with pytest.raises(NodeError, match="Odd: yielded"):
+        flow(NodeConfig(node=Odd)).run({})
