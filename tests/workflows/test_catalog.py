@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from launchpad.api.app import create_app
 from launchpad.core.nodes.agent import AgentConfig, AgentNode
 from launchpad.core.nodes.agent_streaming_node import AgentStreamingNode
 from launchpad.core.nodes.base import Node
@@ -108,6 +109,25 @@ def test_ids_are_the_members_names_in_lower_case() -> None:
     assert catalog.find("default").id == "second_one"
     assert catalog.find("gpt-4o").id == "first"
     assert catalog.find("anything").id == "second_one"
+
+
+def test_an_alias_for_all_others_leaves_default_alone() -> None:
+    # The example: `gpt-4o=chat,*=chat`, with the default as delivered.
+    pairs = {"streaming": flow(Words), "chat": flow(Words, Mixed)}
+    aliases = {"gpt-4o": "chat", "*": "chat"}
+    catalog = Catalog(pairs, default="streaming", aliases=aliases)
+    assert catalog.find("default").id == "streaming"
+    assert catalog.find("gpt-4o").id == "chat"
+    assert catalog.find("gpt-5").id == "chat"
+    assert Catalog(pairs, aliases=aliases).find("default").id == "chat", "there is no default"
+
+
+def test_a_default_that_was_asked_for_has_to_be_there() -> None:
+    with pytest.raises(ConfigurationError, match="LAUNCHPAD_DEFAULT_WORKFLOW names typo"):
+        Catalog([flow(Words)], default="typo", default_wanted=True)
+    environment = Settings(default_workflow="typo")
+    with pytest.raises(ConfigurationError, match="there is ticket_triage"):
+        create_app([flow(Words)], environment)
 
 
 def test_classes_without_a_registry_are_named_after_themselves() -> None:

@@ -102,4 +102,10 @@ def create_catalog(registry: Registry | None, settings: Settings) -> Catalog:
         from launchpad.workflows.workflow_registry import WorkflowRegistry
 
         registry = WorkflowRegistry
-    return Catalog(registry, default=settings.default_workflow, aliases=settings.model_aliases)
+    return Catalog(
+        registry,
+        default=settings.default_workflow,
+        # As delivered it names a workflow of ours, which a user's registry need not have.
+        default_wanted="default_workflow" in settings.model_fields_set,
+        aliases=settings.model_aliases,
+    )

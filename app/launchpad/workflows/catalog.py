@@ -82,7 +82,8 @@ class ServedWorkflow:
 class Catalog:
     """Looks workflows up by model id: `default`, the ids themselves, then the aliases.
 
-    Raises `ConfigurationError` where the default workflow or an alias's target does not exist.
+    `default` names the default workflow, where there is one of that name; `default_wanted`: there
+    has to be. Raises `ConfigurationError` where there is not, or an alias's target does not exist.
     """
 
     def __init__(
@@ -90,10 +91,16 @@ class Catalog:
         registry: Registry,
         *,
         default: str | None = None,
+        default_wanted: bool = False,
         aliases: Mapping[str, str] | None = None,
     ) -> None:
         self._all = {name: _serve(name, workflow) for name, workflow in _members(registry)}
         self._served = {name: one for name, one in self._all.items() if one.obstacle is None}
+        if default_wanted and default not in self._served:
+            raise ConfigurationError(
+                f"LAUNCHPAD_DEFAULT_WORKFLOW names {default}, which is not served; there is "
+                f"{', '.join(self._served) or 'nothing'}."
+            )
         if default is not None and default not in self._served and len(self._served) == 1:
             # One workflow needs no naming.
             default = next(iter(self._served))
@@ -124,7 +131,8 @@ class Catalog:
     def find(self, model: str) -> ServedWorkflow:
         """The workflow that answers to `model`. Raises `UnknownModelError`, listing the known."""
         name = model
-        if name not in self._served:
+        known = name in self._served or (name == DEFAULT_ID and self._default is not None)
+        if not known:
             name = self._aliases.get(model, self._aliases.get("*", model))
         if name == DEFAULT_ID and self._default is not None:
             name = self._default
