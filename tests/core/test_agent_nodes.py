@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel
+from pydantic_ai.messages import PartDeltaEvent, PartStartEvent
 
 from launchpad.core.nodes.agent import AgentConfig, AgentNode, ModelProvider
 from launchpad.core.nodes.agent_streaming_node import AgentStreamingNode
@@ -312,6 +313,48 @@ def test_usage_is_the_sum_of_every_request_that_the_nodes_made() -> None:
     assert isinstance(finished, RunFinished)
     asked_for = [3, 5, 4, 4, 6]  # "Be brief." counts where the node says it
     assert finished.usage == Usage(sum(asked_for), 3 + 2 + 1 + 1 + 3)
+
+
+async def by_stream_text(node: AgentStreamingNode) -> AsyncIterator[Any]:
+    async with node.agent.run_stream("one two") as result:
+        async for text in result.stream_text(delta=True, debounce_by=None):
+            yield text
+
+
+async def by_events(node: AgentStreamingNode) -> AsyncIterator[Any]:
+    async with node.agent.run_stream_events("one two") as events:
+        async for event in events:
+            if isinstance(event, PartStartEvent | PartDeltaEvent):
+                yield str(getattr(event, "part", None) or event.delta)  # type: ignore[union-attr]
+
+
+async def by_run(node: AgentStreamingNode) -> AsyncIterator[Any]:
+    yield (await node.agent.run("one two")).output
+
+
+async def by_ours(node: AgentStreamingNode) -> AsyncIterator[Any]:
+    async with node.agent.run_stream("one two") as result:
+        async for event in node.stream_text_deltas(result):
+            yield event
+
+
+@pytest.mark.parametrize("read", [by_ours, by_stream_text, by_events, by_run])
+def test_counts_and_reason_come_however_a_node_reads_its_agent(read: Any) -> None:
+    class Reads(Text):
+        async def process(self, task_context: TaskContext) -> AsyncIterator[Any]:
+            async for one in read(self):
+                yield one
+
+    upstream_now.script(Chunk("one"), Finish("length"), UsageStep(7, 1))
+    finished = events_of(flow(NodeConfig(node=Reads)))[-1]
+    assert finished == RunFinished("length", Usage(7, 1))
+
+
+def test_a_silent_node_s_answer_that_was_cut_ends_with_length() -> None:
+    upstream_now.script(Chunk("one"), Finish("length"), UsageStep(7, 1))
+    *_, said, finished = events_of(flow(NodeConfig(node=Quiet)))
+    assert said == TextDelta("Quiet", "one")
+    assert finished == RunFinished("length", Usage(7, 1))
 
 
 @pytest.mark.parametrize("streamed", [True, False])

@@ -32,7 +32,7 @@ from launchpad.events import (
     total_usage,
 )
 from launchpad.models.forgotten import end_forgotten_task
-from launchpad.models.scope import usage_sink
+from launchpad.models.scope import Spent, spent_here
 from launchpad.observe.tracing import run_tracer
 from launchpad.stream.failure import failed, forget
 from launchpad.stream.mailbox import Mailbox
@@ -71,6 +71,7 @@ class Run:
         self._tracing = tracing
         self._watch: ObservedRun | None = None
         self._finish_reason: FinishReason | None = None
+        self._ended_for: FinishReason = "stop"
         self._usages: list[Usage | None] = []
         self._last: Node | None = None
 
@@ -99,7 +100,7 @@ class Run:
     async def execute(self) -> None:
         """Run every node on the way. Raises what went wrong, as a `LaunchpadError`."""
         # Where a node of another run drives this one, its tokens are that node's too.
-        outer = usage_sink.get()
+        outer = spent_here.get()
         watch = ObservedRun(run_tracer(self._tracing), self._workflow, self._context)
         self._watch = watch
         try:
@@ -108,8 +109,7 @@ class Run:
             watch.end(error=error)
             raise
         if outer is not None:
-            for usage in self._usages:
-                outer(usage)
+            outer.usages += self._usages
         watch.end(
             output=self._context.nodes,
             finish_reason=self._finish_reason,
@@ -156,9 +156,9 @@ class Run:
         await self._emit(NodeStarted(name, parent))
         begun = self._watch.first_content if self._watch is not None else None
         speech = Speech(name, self._mailbox, begun)
-        spent: list[Usage | None] = []
         # Every request that the node's agents make is counted, whoever makes it.
-        token = usage_sink.set(spent.append)
+        spent = Spent()
+        token = spent_here.set(spent)
         watch = self._watch.node(name) if self._watch is not None else None
         try:
             node = await self._live(node_class, speech)
@@ -168,17 +168,19 @@ class Run:
             if watch is not None:
                 watch.end(error=error, output=self._context.nodes.get(name))
             end_forgotten_task(error)
-            usage_sink.reset(token)
+            spent_here.reset(token)
             raise
-        usage_sink.reset(token)
+        spent_here.reset(token)
         if watch is not None:
             watch.end(output=self._context.nodes.get(name))
         if speech.usage is not None:
-            spent.append(speech.usage)
-        ended_for = node.finish_reason or speech.finish_reason or "stop"
-        reason = ended_for if speech.has_spoken else None
+            spent.usages.append(speech.usage)
+        self._ended_for = (
+            node.finish_reason or speech.finish_reason or spent.finish_reason or "stop"
+        )
+        reason = self._ended_for if speech.has_spoken else None
         self._finish_reason = reason or self._finish_reason
-        await self._emit(NodeFinished(name, reason, self._note_usage(node, spent)))
+        await self._emit(NodeFinished(name, reason, self._note_usage(node, spent.usages)))
         return node
 
     async def _live(self, node_class: type[Node], speech: Speech) -> Node:
@@ -262,7 +264,7 @@ class Run:
         if node is None or output is None:
             return
         await self._emit(told(output, node.node_name))
-        self._finish_reason = "stop"
+        self._finish_reason = self._ended_for
 
     async def _emit(self, event: RunEvent) -> None:
         mailbox = self._mailbox

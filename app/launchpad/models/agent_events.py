@@ -18,10 +18,9 @@ from pydantic_ai.messages import (
     PartStartEvent,
 )
 from pydantic_ai.run import AgentRunResultEvent
-from pydantic_ai.usage import RunUsage
 
-from launchpad.events import Delta, FinishReason, RefusalDelta, Usage
-from launchpad.models.event_live import deltas_of, usage_of
+from launchpad.events import Delta, FinishReason, RefusalDelta
+from launchpad.models.event_live import deltas_of
 from launchpad.models.live import Names, Speech
 
 if TYPE_CHECKING:
@@ -66,9 +65,7 @@ class AgentEvents:
         self._agent = agent
         self._prompt = prompt
         self._say = Speech(node, structured=structured, names=Names())
-        given = run.get("usage")
-        self._spent: RunUsage = RunUsage() if given is None else given
-        self._run: dict[str, Any] = {**run, "usage": self._spent}
+        self._run = run
         self._result: AgentRunResult[Any] | None = None
         self._last_reason: FinishReason | None = None
 
@@ -87,11 +84,6 @@ class AgentEvents:
         messages = self.result.all_messages()
         answers = [one for one in messages if isinstance(one, ModelResponse)]
         return self._say.reason(answers[-1].finish_reason) if answers else None
-
-    @property
-    def usage(self) -> Usage | None:
-        """The tokens of all requests, where the upstream gave them."""
-        return usage_of(self._spent)
 
     async def __aiter__(self) -> AsyncIterator[Delta]:
         try:

@@ -60,6 +60,8 @@ class LiveStream(ABC):
 
     finish_reason: FinishReason | None = None
     usage: Usage | None = None
+    counted: bool = False
+    """Somebody has counted `usage` (`count_usage`)."""
     refused: bool = False
     """The model refused, in OpenAI's sense: it gave `RefusalDelta`s and no answer."""
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
-from launchpad.events import Usage
+from launchpad.events import FinishReason, Usage
 
 if TYPE_CHECKING:
     from pydantic_ai import ModelSettings, ToolDefinition
@@ -39,17 +39,28 @@ request_scope: ContextVar[RequestScope | None] = ContextVar("launchpad_request_s
 """The running request's scope. Set it in the task that runs the nodes."""
 
 
-usage_sink: ContextVar[Callable[[Usage | None], None] | None] = ContextVar(
-    "launchpad_usage_sink", default=None
-)
-"""Where the tokens of a request that no `LiveStream` tells of are counted: the running node's."""
+class Spent:
+    """What the models took that one node asked, and why the last of their answers ended."""
+
+    __slots__ = ("finish_reason", "usages")
+
+    def __init__(self) -> None:
+        self.usages: list[Usage | None] = []
+        self.finish_reason: FinishReason | None = None
 
 
-def count_usage(usage: Usage | None) -> None:
-    """Count one request's tokens, None where the upstream did not say."""
-    sink = usage_sink.get()
-    if sink is not None:
-        sink(usage)
+spent_here: ContextVar[Spent | None] = ContextVar("launchpad_spent", default=None)
+"""The running node's account, on which whoever asks a model for it counts."""
+
+
+def count_usage(usage: Usage | None, finish_reason: FinishReason | None = None) -> None:
+    """Count one request's tokens, None where the upstream did not say, and why its answer ended."""
+    spent = spent_here.get()
+    if spent is not None:
+        spent.usages.append(usage)
+        if finish_reason is not None:
+            # A call that the client did not see is no end for it.
+            spent.finish_reason = "stop" if finish_reason == "tool_calls" else finish_reason
 
 
 def merged_settings(

@@ -21,12 +21,13 @@ from weakref import WeakValueDictionary
 from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
 
 from launchpad.models.counting import CountingModel
-from launchpad.models.event_live import EventLive
-from launchpad.models.live import ChatLive, LiveStream, Names
+from launchpad.models.event_live import EventLive, usage_of
+from launchpad.models.live import ChatLive, LiveStream, Names, finish_reason_of
 from launchpad.models.openai_compatible.client import Opened, listen, stop_listening
 from launchpad.models.responses import AgentView, TeeResponse
 from launchpad.models.scope import (
     RequestScope,
+    count_usage,
     merged_parameters,
     merged_settings,
     request_scope,
@@ -94,11 +95,15 @@ class StreamingModel(CountingModel):
             run_id = run_context.run_id if run_context is not None else None
             if run_id is not None:
                 _live[run_id] = live
+            view = AgentView(behind, client)
             try:
-                yield AgentView(behind, client)
+                yield view
             finally:
                 if run_id is not None and _live.get(run_id) is live:
                     del _live[run_id]
+            if not live.counted:
+                # The node reads the answer by pydantic-ai's own means.
+                count_usage(usage_of(view.usage), finish_reason_of(view.get().finish_reason))
 
 
 def live_of_text(stream: ChatStream) -> LiveStream:

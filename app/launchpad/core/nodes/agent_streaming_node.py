@@ -64,7 +64,6 @@ class AgentStreamingNode(AgentHolder):
         async for event in events:
             yield event
         self._finish_reason = events.finish_reason
-        count_usage(events.usage)
         if events.refused:
             self._lose_refused()
             return
@@ -136,4 +135,5 @@ class AgentStreamingNode(AgentHolder):
     def _note(self, live: LiveStream) -> None:
         self._refused = live.refused
         self._finish_reason = live.finish_reason
+        live.counted = True
         count_usage(live.usage)
