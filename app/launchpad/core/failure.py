@@ -2,21 +2,45 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from launchpad.errors import LaunchpadError, NodeError, RequestError, UpstreamError
 from launchpad.models.upstream_errors import as_upstream_error
 
+UNEXPECTED = (Exception, SystemExit, asyncio.CancelledError)
+"""What `blame` takes: also what a node may raise that would end more than its run.
 
-def blame(node: str, error: Exception) -> LaunchpadError:
+asyncio ends the whole loop for a `SystemExit`, and a task group takes a `CancelledError` of one of
+its tasks for no failure at all.
+"""
+
+
+def was_cancelled() -> bool:
+    """Whether somebody has cancelled the current task, so that a `CancelledError` is no failure."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+def blame(node: str, error: BaseException) -> LaunchpadError:
     """The error to raise for what happened inside `node`, with `error` as its cause.
 
     Errors that already name their node, and a node's own `RequestError` (it speaks to the
     client), stay as they are.
     """
+    if isinstance(error, SystemExit):
+        return _caused(NodeError(node, "called sys.exit(), which ends the run alone."), error)
+    if isinstance(error, asyncio.CancelledError):
+        return _caused(NodeError(node, "awaited something that others had cancelled."), error)
     if isinstance(error, NodeError | RequestError):
         return error
     upstream = error if isinstance(error, UpstreamError) else as_upstream_error(error)
     failure = NodeError(node, str(upstream or error) or type(error).__name__)
-    failure.__cause__ = upstream or error
+    _caused(failure, upstream or error)
     if upstream is not None and upstream is not error:
         upstream.__cause__ = error
+    return failure
+
+
+def _caused(failure: NodeError, cause: BaseException) -> NodeError:
+    failure.__cause__ = cause
     return failure

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 from launchpad.core.answer import told
-from launchpad.core.failure import blame
+from launchpad.core.failure import UNEXPECTED, blame, was_cancelled
 from launchpad.core.nodes.base import Node
 from launchpad.core.nodes.concurrent import ConcurrentNode
 from launchpad.core.nodes.router import BaseRouter
@@ -33,6 +33,7 @@ from launchpad.events import (
 )
 from launchpad.models.forgotten import end_forgotten_task
 from launchpad.models.scope import Spent, spent_here
+from launchpad.observe import blocking
 from launchpad.observe.tracing import run_tracer
 from launchpad.stream.failure import failed, forget
 from launchpad.stream.mailbox import Mailbox
@@ -135,10 +136,13 @@ class Run:
 
     async def _route(self, router: BaseRouter) -> type[Node] | None:
         try:
-            chosen = router.route(self._context)
-            if inspect.isawaitable(chosen):
-                chosen = await chosen
-        except Exception as error:  # noqa: BLE001 - raised again, with the node's name
+            with blocking.watched(router.node_name):
+                chosen = router.route(self._context)
+                if inspect.isawaitable(chosen):
+                    chosen = await chosen
+        except UNEXPECTED as error:
+            if isinstance(error, asyncio.CancelledError) and was_cancelled():
+                raise
             failure = blame(router.node_name, error)
             raise failure from failure.__cause__
         if chosen is None:
@@ -191,7 +195,9 @@ class Run:
                 await self._process(node, speech)
             finally:
                 await self._clean_up(node)
-        except Exception as error:  # noqa: BLE001 - raised again, with the node's name
+        except UNEXPECTED as error:
+            if isinstance(error, asyncio.CancelledError) and was_cancelled():
+                raise
             failure = blame(node_class.__name__, error)
             raise failure from failure.__cause__
         self._keep_output(node, speech)
@@ -236,14 +242,15 @@ class Run:
     async def _clean_up(self, node: Node) -> None:
         if type(node).cleanup is not Node.cleanup:
             # A client that leaves now must not cut it short.
-            await sheltered(self._free(node))
+            await sheltered(self._free(node), name=node.node_name)
 
     async def _free(self, node: Node) -> None:
         try:
-            done: Any = node.cleanup()
-            if inspect.isawaitable(done):
-                await done
-        except Exception:
+            with blocking.watched(node.node_name):
+                done: Any = node.cleanup()
+                if inspect.isawaitable(done):
+                    await done
+        except (Exception, SystemExit):
             # The node's result stands; what it failed to free is for its author to see.
             logger.exception("cleanup of %s failed", node.node_name)
 

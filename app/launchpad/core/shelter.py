@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Coroutine
 from typing import Any
 
+PATIENCE = 10.0
+"""Seconds that the work may go on once its caller was cancelled."""
 
-async def sheltered(work: Coroutine[Any, Any, None]) -> None:
+logger = logging.getLogger("launchpad.run")
+
+
+async def sheltered(work: Coroutine[Any, Any, None], *, name: str = "the work") -> None:
     """Await `work` to its end; a cancellation that comes meanwhile counts once it is over.
 
-    A second cancellation ends the work too, so that nothing can go on for ever. It runs in a
-    task of its own. Raises what the work raises, unless its caller was cancelled.
+    So that nothing can go on for ever, a second cancellation ends the work too, and so does the
+    end of `PATIENCE` after the first, with a line in the log that names it. It runs in a task of
+    its own. Raises what the work raises, unless its caller was cancelled.
     """
     task = asyncio.get_running_loop().create_task(work)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
         try:
-            await asyncio.wait({task})
+            done, _ = await asyncio.wait({task}, timeout=None if cancelled is None else PATIENCE)
+            if not done:
+                logger.warning(
+                    "clean-up of %s still went on %g s after its run was ended, and was cancelled",
+                    name,
+                    PATIENCE,
+                )
+                task.cancel()
         except asyncio.CancelledError as error:
             if cancelled is not None:
                 task.cancel()

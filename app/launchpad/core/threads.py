@@ -32,6 +32,8 @@ async def in_thread(function: Callable[..., T], *args: Any) -> T:
     context = copy_context()
 
     def work() -> None:
+        if future.done():
+            return  # its run has gone while it waited for a thread
         try:
             result = context.run(function, *args)
         except BaseException as error:  # noqa: BLE001  (raised again where it is awaited)
@@ -44,7 +46,11 @@ async def in_thread(function: Callable[..., T], *args: Any) -> T:
             loop.call_soon_threadsafe(how, future, what)
 
     _pool.submit(work)
-    return await future
+    try:
+        return await future
+    except asyncio.CancelledError:
+        _pool.forget(work)
+        raise
 
 
 def _resolve(future: asyncio.Future[Any], result: object) -> None:
@@ -77,6 +83,11 @@ class _Pool:
             elif self._threads < LIMIT:
                 self._threads += 1
                 threading.Thread(target=self._run, name="launchpad-node", daemon=True).start()
+
+    def forget(self, work: Callable[[], None]) -> None:
+        """Take `work` out again, if no thread has it yet."""
+        with self._changed, suppress(ValueError):
+            self._work.remove(work)
 
     def _run(self) -> None:
         while (work := self._take()) is not None:

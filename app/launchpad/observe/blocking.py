@@ -19,6 +19,8 @@ import sysconfig
 import threading
 import time
 from collections import Counter
+from collections.abc import Generator
+from contextlib import contextmanager
 from contextvars import Context, ContextVar
 from pathlib import Path
 from types import FrameType
@@ -26,7 +28,7 @@ from typing import Any
 
 import launchpad
 
-__all__ = ["BlockingWatchdog", "enter", "exit"]
+__all__ = ["BlockingWatchdog", "enter", "exit", "watched"]
 
 _log = logging.getLogger(__name__)
 
@@ -70,6 +72,16 @@ def exit(entered: _Task | None) -> None:  # noqa: A001  the pair of `enter`; use
     """The node that `enter` announced is over. Any task may call it."""
     if entered is not None and (watchdog := _watchdogs.get(entered.get_loop())) is not None:
         watchdog.exit(entered)
+
+
+@contextmanager
+def watched(node: str) -> Generator[None]:
+    """`enter` and `exit` around a piece of a node that runs in one task."""
+    entered = enter(node)
+    try:
+        yield
+    finally:
+        exit(entered)
 
 
 class BlockingWatchdog:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 import weakref
 
 from launchpad.errors import LaunchpadError, RunCancelledError, RunTimeoutError
@@ -83,20 +82,18 @@ class Runs:
                 metrics.run_rejected(error.code or "rejected")
                 await mailbox.put(failed(error))
                 return
-            began = time.monotonic()
+            timer = asyncio.get_running_loop().call_later(
+                self._timeout, _too_late, alive, self._timeout
+            )
             try:
-                async with asyncio.timeout(self._timeout):
-                    await produce(mailbox)
-            except TimeoutError:
-                # Ours: the run itself turns everything else into `RunFailed`.
-                late = RunTimeoutError(
-                    f"The run took longer than {time.monotonic() - began:.0f} s and was ended."
-                )
-                mailbox.close(failed(late))
+                await produce(mailbox)
             finally:
+                timer.cancel()
                 admission.leave(key)
 
         stream = EventStream(admitted, name=run_id)
+        # Its own run must not keep a stream that was dropped.
+        alive = weakref.ref(stream)
         self._active.add(stream)
         return stream
 
@@ -123,6 +120,14 @@ class Runs:
         if count:
             logger.warning("shutdown: %d runs were ended after %g s", count, grace)
         return count
+
+
+def _too_late(alive: weakref.ref[EventStream], seconds: float) -> None:
+    # Said here and not where the run ends: a node may take its time to end, or not end at all.
+    stream = alive()
+    if stream is not None:
+        late = RunTimeoutError(f"The run took longer than {seconds:g} s and was ended.")
+        stream.fail(failed(late))
 
 
 def _shutting_down() -> RunCancelledError:

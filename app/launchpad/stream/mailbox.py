@@ -51,6 +51,9 @@ class Mailbox:
         """Leave `event`, waiting for room. Once closed, events are dropped: nobody reads them."""
         while not self.offer(event):
             if self._closed:
+                # A producer that never waits would keep everybody else, its own end too, from
+                # getting a turn of the loop.
+                await asyncio.sleep(0)
                 return
             room = asyncio.get_running_loop().create_future()
             self._producers.append(room)

@@ -27,8 +27,6 @@ PATIENCE = 10.0
 
 logger = logging.getLogger("launchpad.run")
 
-logger = logging.getLogger("launchpad.run")
-
 # asyncio holds tasks weakly, and an abandoned stream still has to clean up.
 _owners: set[asyncio.Task[None]] = set()
 
@@ -47,6 +45,11 @@ class EventStream:
         self._owner: asyncio.Task[None] | None = None
         self._ended = False
         self._ready: list[RunEvent] = []
+
+    @property
+    def name(self) -> str:
+        """What the run is called in logs."""
+        return self._name
 
     @property
     def finished(self) -> bool:

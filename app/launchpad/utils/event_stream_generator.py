@@ -18,7 +18,8 @@ def event_stream_generator(stream: EventStream) -> FrameStream:
     run, closing the upstream's connection, when the client leaves or it is dropped. As the
     response's head is gone before the first item, every failure is an error event here.
 
-    Debounce and heartbeat are the settings' (`LAUNCHPAD_DEBOUNCE`, `LAUNCHPAD_HEARTBEAT`).
+    Debounce, heartbeat and the time that a client may take nothing are the settings'
+    (`LAUNCHPAD_DEBOUNCE`, `LAUNCHPAD_HEARTBEAT`, `LAUNCHPAD_SEND_TIMEOUT`).
     """
     settings = get_settings()
     return FrameStream(
@@ -27,4 +28,5 @@ def event_stream_generator(stream: EventStream) -> FrameStream:
         debounce=settings.debounce,
         heartbeat=settings.heartbeat,
         max_bytes=settings.max_output_bytes,
+        send_timeout=settings.send_timeout,
     )

@@ -41,6 +41,9 @@ class FrameStream:
             HTTP status, where the dialect wants that. Off where the head has gone already.
         max_bytes: an answer that is certainly longer ends with an error, between once and twice
             this much text.
+        send_timeout: seconds within which what was given must have been taken, that is, the next
+            bytes asked for; else the run is ended, with a line in the log. None where the response
+            minds that itself, as `SSEResponse` does.
     """
 
     def __init__(
@@ -53,6 +56,7 @@ class FrameStream:
         operators: Sequence[Operator] = (),
         refusable: bool = False,
         max_bytes: int | None = None,
+        send_timeout: float | None = None,
     ) -> None:
         self._stream = stream
         self._encoder = encoder
@@ -66,6 +70,9 @@ class FrameStream:
         self._started = False
         self._last_sent = 0.0
         self._timer: asyncio.TimerHandle | None = None
+        self._send_timeout = send_timeout
+        self._given_at: float | None = None
+        self._send_timer: asyncio.TimerHandle | None = None
 
     def __aiter__(self) -> Self:
         return self
@@ -81,11 +88,17 @@ class FrameStream:
         Cancelled while it waits, it ends the run, as a generator would: Starlette's
         `StreamingResponse` cancels its reader when the client leaves, and closes nothing.
         """
+        self._given_at = None
         try:
-            return await self._next()
+            data = await self._next()
         except asyncio.CancelledError:
             self.cancel()
             raise
+        if self._send_timeout is not None:
+            self._given_at = self._last_sent
+            if self._send_timer is None:
+                self._mind_the_client(asyncio.get_running_loop(), self._send_timeout)
+        return data
 
     async def _next(self) -> bytes:
         loop = asyncio.get_running_loop()
@@ -98,7 +111,8 @@ class FrameStream:
                 await self._stream.settle(rest)
         while not self._stream.finished:
             events = await self._stream.batch()
-            data = self._encode(events) if events else self._silence(loop)
+            # What is said may come to no bytes at all: that is silence too.
+            data = (self._encode(events) if events else b"") or self._silence(loop)
             if data:
                 self._last_sent = loop.time()
                 self._started = True
@@ -163,9 +177,24 @@ class FrameStream:
         self._timer = loop.call_later(seconds, _tick, alive, loop)
 
     def _disarm(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        for timer in (self._timer, self._send_timer):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._send_timer = None
+
+    def _mind_the_client(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
+        alive: weakref.ref[FrameStream] = weakref.ref(self)
+        self._send_timer = loop.call_later(seconds, _look_at_client, alive, loop)
+
+    def look_at_client(self, loop: asyncio.AbstractEventLoop) -> None:
+        """End the run where nobody has taken what was given; else look again when it may be so."""
+        limit = self._send_timeout or 0.0
+        waited = 0.0 if self._given_at is None else loop.time() - self._given_at
+        if waited < limit:
+            self._mind_the_client(loop, limit - waited)
+            return
+        logger.warning("%s: ended, its client took nothing for %g s", self._stream.name, limit)
+        self.cancel()
 
     def tick(self, loop: asyncio.AbstractEventLoop) -> None:
         """Give a heartbeat its turn where one is due, and look again when the next may be."""
@@ -180,3 +209,9 @@ def _tick(frames: weakref.ref[FrameStream], loop: asyncio.AbstractEventLoop) -> 
     alive = frames()
     if alive is not None:
         alive.tick(loop)
+
+
+def _look_at_client(frames: weakref.ref[FrameStream], loop: asyncio.AbstractEventLoop) -> None:
+    alive = frames()
+    if alive is not None:
+        alive.look_at_client(loop)
