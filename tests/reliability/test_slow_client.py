@@ -8,10 +8,14 @@ import time
 from collections.abc import Iterator
 
 import pytest
+from fastapi import Request
+from fastapi.responses import StreamingResponse
 
+from launchpad.settings import Settings, use_settings
 from launchpad.testing.scripted_upstream import ScriptedUpstream
 from launchpad.testing.sse import Stream, open_stream
 from launchpad.testing.steps import Chunk, Repeat
+from launchpad.utils.event_stream_generator import event_stream_generator
 
 from .flows import FLOWS, Flood, seen
 from .harness import CHAT, Served, chat, eventually
@@ -189,3 +193,25 @@ def test_a_request_that_does_not_get_complete(upstream: ScriptedUpstream) -> Non
             assert client.recv(100) == b"", "closed, with no answer"
             client.close()
         eventually(lambda: served.counts() <= before, "nothing left", at_fault=served.tasks)
+
+
+def test_behind_document_001_s_own_door_the_run_ends(
+    upstream: ScriptedUpstream, caplog: pytest.LogCaptureFixture
+) -> None:
+    """`StreamingResponse(event_stream_generator(…))` in a user's own app, on a plain uvicorn."""
+    settings = Settings(_env_file=None, model="openai:scripted", send_timeout=0.5)
+    upstream.script(Repeat("x" * 1000))
+    with Served(FLOWS, foreign=True, heartbeat=0.0) as served:
+
+        async def own(request: Request) -> StreamingResponse:
+            use_settings(settings)
+            stream = FLOWS["talk"]().run_stream_async(await request.json())
+            return StreamingResponse(event_stream_generator(stream))
+
+        served.app.add_route("/own", own, methods=["POST"])
+        client = open_stream(served.url + "/own", chat("talk"), receive_buffer=4096)
+        assert client.next_event() is not None
+        upstream.wait_requests()[0].wait_disconnected()
+        eventually(lambda: seen.cleaned == seen.entered, "clean-up")
+        assert "its client took nothing for 0.5 s" in caplog.text
+        client.close()
