@@ -168,7 +168,20 @@ def test_snapshot_of_a_beginning(text: str, shown: str) -> None:
         ("{", "{}"),
         ("```json\n[1]\n```", "[1]"),
         ("```json\n[1]\n``` is it", "[1]"),
-        ("[1] is it", ""),
+        ("[1] is it", "[1]"),
+        ("[]\nNo items were found.", "[]"),
+        ("{}\nDone.", "{}"),
+        ("[1,2]\nDone.", "[1,2]"),
+        ("[true] ok", "[true]"),
+        ("[{}]\nDone", "[{}]"),
+        ("[1] and {}", "[1]"),
+        ("[]\nor [1]\n```\n[2] here\n```", "[]"),
+        ("[]\n```\n[2]", "[2]"),
+        ("as in [1] only", ""),
+        ("[ ] to do", "[]"),
+        ("[x] done", ""),
+        ("42 is it", ""),
+        ("true, that", ""),
         ("as in [1]", ""),
         ("as in {}", "{}"),
         ("{} or {}\n", "{}"),
@@ -213,6 +226,19 @@ def test_what_is_not_json_ends_the_reading(text: str, shown: str) -> None:
         assert reader.snapshot() == shown
         assert reader.error
         assert not reader.complete
+
+
+@pytest.mark.parametrize("first", ["[1]", "{}", "[{}]", "[1, [2, 3]]"])
+@pytest.mark.parametrize("between", [" says:\n", "\n", "\n```json\n"])
+@BOUNDED
+@given(st.data(), objects, styles)
+def test_what_began_alone_gives_way_to_a_better_document(
+    first: str, between: str, data: st.DataObject, value: Any, style: dict[str, Any]
+) -> None:
+    text = f"{first}{between}{json.dumps(value, **style)}\nDone."
+    reader, seen = read(data.draw(cut(text)))
+    assert check_growth(seen)[-1] == clean(value)
+    assert (reader.complete, reader.error, reader.documents) == (True, False, 1)
 
 
 def test_a_later_document_starts_anew() -> None:

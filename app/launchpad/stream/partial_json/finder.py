@@ -29,12 +29,13 @@ _START, _PROSE, _FENCE_LINE = range(3)
 class DocumentFinder:
     """Finds candidates in a text that arrives in deltas."""
 
-    __slots__ = ("_fenced", "_state", "_ticks", "alone")
+    __slots__ = ("_state", "_ticks", "alone", "fenced")
 
     def __init__(self) -> None:
         self._state = _START
-        self._fenced = False
         self._ticks = 0
+        self.fenced = False
+        """Whether the place that was read last stands in a code fence."""
         self.alone = False
         """Whether nothing but whitespace stands between the text's or fence's start and the
         candidate found last."""
@@ -78,8 +79,8 @@ class DocumentFinder:
         # Three or more in a row are a fence; a run may be cut between two deltas.
         self._ticks += count
         if self._ticks >= 3:
-            self._fenced = not self._fenced
-            self._state = _FENCE_LINE if self._fenced else _PROSE
+            self.fenced = not self.fenced
+            self._state = _FENCE_LINE if self.fenced else _PROSE
             self._ticks = 0
         elif not cut:
             self._ticks = 0

@@ -14,8 +14,9 @@ such a candidate is shown from the moment it is certain: at its first `"key":`, 
 in an array, or where an array has eight commas or three levels. So `[1]`, `{name}` and `{"name"}`
 in prose are never shown. A value that ends before that (`{}`, `[1]`, `"text"`, `42`, `true`) is a
 document only if it is alone: nothing else in the text, or in its code fence. It is then shown when
-the fence or the text ends. `{}` at the very end of prose is one too, where the text has no other. A
-candidate that turns out not to be JSON is read again as prose.
+the fence or the text ends. Where the text has no other, two more are shown at its end: the first
+array or object that began as if it were alone (`[]`, then "No items were found."), or `{}` at the
+very end of prose. A candidate that turns out not to be JSON is read again as prose.
 
 After a document, another may begin by the same rules; it replaces the first. Other text after a
 document is ignored. What is not JSON within a document ends the reading: `error`; the last snapshot
@@ -38,11 +39,21 @@ _BLANK: Final = re.compile(r"\s*+").match
 class PartialJson:
     """An incremental reader. A feed costs its delta, a snapshot its own size; nothing recurses."""
 
-    __slots__ = ("_candidate", "_finder", "_raw", "_shown", "documents", "error", "superseded")
+    __slots__ = (
+        "_candidate",
+        "_fallback",
+        "_finder",
+        "_raw",
+        "_shown",
+        "documents",
+        "error",
+        "superseded",
+    )
 
     def __init__(self) -> None:
         self._finder = DocumentFinder()
         self._shown: Document | None = None
+        self._fallback: Document | None = None
         self._candidate: Document | None = None
         self._raw: list[str] = []
         self.documents = 0
@@ -81,12 +92,15 @@ class PartialJson:
     def finish(self) -> bool:
         """The text ends here. True if `snapshot()` changed: a value that stood alone is shown."""
         candidate = self._candidate
-        if candidate is None:
-            return False
-        if not self._finder.alone and (self._shown is not None or not _is_empty_object(candidate)):
-            return False
-        candidate.finish()
-        if candidate.ended or candidate.open:
+        if candidate is not None and self._finder.alone:
+            candidate.finish()
+            if candidate.ended or candidate.open:
+                self._adopt(candidate)
+                return True
+        if self._shown is None and self._fallback is not None:
+            self._adopt(self._fallback)
+            return True
+        if self._shown is None and candidate is not None and _is_empty_object(candidate):
             self._adopt(candidate)
             return True
         return False
@@ -112,6 +126,8 @@ class PartialJson:
             pos = candidate.feed(text, pos)
             if candidate.ended and not candidate.certain:
                 pos = self._await_end(candidate, text, pos)
+                if self._candidate is None:
+                    continue
             if candidate.certain:
                 self._adopt(candidate)
                 changed = True
@@ -133,8 +149,12 @@ class PartialJson:
         blank = _BLANK(text, pos)
         pos = blank.end() if blank is not None else pos
         if pos < len(text):
-            if text[pos] == "`" and self._finder.alone:
+            if text[pos] == "`" and self._finder.alone and self._finder.fenced:
                 candidate.certain = True
+            elif self._finder.alone and candidate.text()[0] in "[{":
+                # Whole, so there is nothing to find within it.
+                self._fallback = self._fallback or candidate
+                self._drop_candidate()
             else:
                 candidate.reject()
         return pos
