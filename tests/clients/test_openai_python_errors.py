@@ -8,7 +8,7 @@ from openai import OpenAI
 
 from launchpad.testing import ScriptedUpstream
 from launchpad.testing.server import Server
-from launchpad.testing.steps import Chunk, Die, Status
+from launchpad.testing.steps import Chunk, Die, Refusal, Status, Step
 
 from .asks import WEATHER, user
 from .conftest import KEY
@@ -52,6 +52,30 @@ def test_retries_what_may_be_retried(server: Server, upstream: ScriptedUpstream)
     with OpenAI(base_url=server.base_url, api_key="any", max_retries=1) as client:
         answer = client.chat.completions.create(model="chat", messages=user("Hello"))
     assert answer.choices[0].message.content == "Hello"
+
+
+@pytest.mark.parametrize(
+    "steps", [(Refusal("No."),), (Chunk("Sorry, no."),)], ids=["refusal", "prose"]
+)
+def test_does_not_retry_what_will_come_again(
+    server: Server, upstream: ScriptedUpstream, steps: tuple[Step, ...]
+) -> None:
+    for _ in range(3):
+        upstream.script(*steps)
+    before = len(upstream.requests)
+    with (
+        OpenAI(base_url=server.base_url, api_key="any", max_retries=2) as client,
+        pytest.raises(openai.InternalServerError) as refused,
+    ):
+        client.chat.completions.create(
+            model="chat",
+            messages=user("Hi"),
+            stream=True,
+            response_format={"type": "json_object"},
+            extra_body={"stream_options": {"valid_json_chunks": True}},
+        )
+    assert refused.value.code == "invalid_output"
+    assert len(upstream.requests) - before == 1
 
 
 def test_a_failure_in_mid_stream_is_an_api_error(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-import math
+from collections.abc import Mapping
 
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
@@ -11,7 +11,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from launchpad.errors import LaunchpadError
-from launchpad.wire.openai_chat.errors import error_body, http_error_body, validation_error_body
+from launchpad.wire.openai_chat.errors import (
+    error_body,
+    error_headers,
+    http_error_body,
+    validation_error_body,
+)
 
 SERVED = (
     "This server answers POST /v1/chat/completions, GET /v1/models, POST and GET /chat/stream and "
@@ -22,11 +27,11 @@ logger = logging.getLogger("launchpad.api")
 
 
 def error_response(error: Exception) -> Response:
-    """The answer to `error`: its status, OpenAI's error object, `Retry-After` where it has one."""
+    """The answer to `error`: its status, OpenAI's error object, whether and when to ask again."""
     if isinstance(error, LaunchpadError):
         if error.status >= 500:
             logger.warning("request failed: %s", error)
-        return _json(error.status, error_body(error), error.retry_after)
+        return _json(error.status, error_body(error), error_headers(error))
     if isinstance(error, ValidationError):
         return _json(400, validation_error_body(error))
     if isinstance(error, HTTPException) and error.status_code == 404:
@@ -44,6 +49,5 @@ async def handle_error(request: Request, error: Exception) -> Response:
     return error_response(error)
 
 
-def _json(status: int, body: bytes, retry_after: float | None = None) -> Response:
-    headers = {"retry-after": str(math.ceil(retry_after))} if retry_after is not None else None
+def _json(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> Response:
     return Response(body, status, headers, "application/json")

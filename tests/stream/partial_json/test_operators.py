@@ -214,7 +214,6 @@ def test_a_node_whose_turn_has_come_no_longer_waits() -> None:
         ([], "stop", "no JSON"),
         ([NodeStarted("A"), TextDelta("A", '{"a": 1}'), finished("A")], "stop", "no JSON"),
         ([*spoken("A", "Sorry, I can't."), finished("A")], "stop", "no JSON"),
-        ([*spoken("A", "Sure: {"), finished("A", "length")], "length", "length limit"),
         ([RefusalDelta("A", "I can't"), finished("A")], "stop", "refused"),
         ([*spoken("A", '{"a": 1, b}'), finished("A")], "stop", "A: the output is not valid"),
         ([*spoken("A", '{"a": 1, "b": '), finished("A")], "stop", "A: the output ended"),
@@ -227,6 +226,12 @@ def test_a_run_without_a_whole_document_fails(
     assert isinstance(last, RunFailed)
     assert message in last.message
     assert (last.status, last.code) == (500, "invalid_output")
+
+
+@pytest.mark.parametrize("words", [[], spoken("A", "Sure: {")])
+def test_cut_by_length_before_any_json_it_finishes(words: list[RunEvent]) -> None:
+    events = [*words, finished("A", "length"), RunFinished("length")]
+    assert run(events)[-1] == events[-1]
 
 
 def test_a_document_cut_by_length_finishes() -> None:

@@ -4,14 +4,25 @@ from typing import Any
 import pytest
 
 from launchpad.errors import (
+    LaunchpadError,
+    MissingConfigurationError,
     NodeError,
+    OutputError,
+    OutputTooLargeError,
     OverloadedError,
+    RunCancelledError,
     UnknownModelError,
     UpstreamError,
 )
 from launchpad.events import RunFailed
 from launchpad.sse.frame import MAX_LINE
-from launchpad.wire.openai_chat.errors import error_body, failure, http_error_body
+from launchpad.stream.failure import failed
+from launchpad.wire.openai_chat.errors import (
+    error_body,
+    error_headers,
+    failure,
+    http_error_body,
+)
 
 
 def body(raw: bytes) -> dict[str, Any]:
@@ -52,6 +63,25 @@ def test_retry_after_is_in_whole_seconds():
     event = RunFailed(str(error), error.status, error.type, error.code, None, error.retry_after)
     assert failure(event).headers["retry-after"] == "1"
     assert "retry-after" not in failure(RunFailed("x")).headers
+
+
+@pytest.mark.parametrize(
+    ("error", "again"),
+    [
+        (OutputError("A", "no JSON."), False),
+        (OutputTooLargeError(10), False),
+        (MissingConfigurationError("no key"), False),
+        (NodeError("A", "a bug, or a database that is away"), True),
+        (RunCancelledError("shutting down"), True),
+        (OverloadedError("busy", retry_after=1), True),
+        (UpstreamError("down"), True),
+        (UpstreamError("slow down", status=429, code="rate_limit_exceeded"), True),
+    ],
+)
+def test_what_will_come_again_is_not_asked_again(error: LaunchpadError, again: bool):
+    headers = failure(failed(error)).headers
+    assert headers.get("x-should-retry") == (None if again else "false")
+    assert error_headers(error).items() <= headers.items()
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,16 @@ def test_cut_by_length_it_finishes_with_the_last_object():
     assert objects[-1]["choices"][0]["finish_reason"] == "length"
 
 
+@pytest.mark.parametrize("words", [ReasoningDelta("A", "hm"), JsonDelta("A", "Sure, ")])
+def test_cut_by_length_before_any_json_it_is_an_empty_object(words: RunEvent):
+    events = [NodeStarted("A"), words, NodeFinished("A", "length"), RunFinished("length")]
+    first, last = one_by_one(run_of(*events))
+    assert first["choices"][0]["delta"] == {"role": "assistant", "content": "{}", "refusal": None}
+    assert first["choices"][0]["finish_reason"] is None
+    assert last["choices"][0]["delta"] == {"content": "{}"}
+    assert last["choices"][0]["finish_reason"] == "length"
+
+
 def test_a_nodes_own_snapshots_pass():
     events = run_of(
         *node("A", JsonSnapshot("A", '{"a": 1}'), JsonSnapshot("A", '{"a": 1, "b": 2}'))
@@ -131,6 +141,7 @@ def test_a_run_without_json_fails_with_a_status_where_nothing_has_left():
     failure = failed(caught.value)
     assert "no JSON" in failure.message
     assert whole.failure(failure).status == 500
+    assert whole.failure(failure).headers["x-should-retry"] == "false"
     assert "error" in chunks(whole.encode([failure]))[0]
     assert whole.ended
 

@@ -2,7 +2,7 @@ import json
 from typing import Any
 
 import pytest
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from launchpad.wire.openai_chat.errors import validation_error_body
 from launchpad.wire.openai_chat.schema import OpenAIChatSchema
@@ -129,6 +129,9 @@ def complaint(value: Any) -> dict[str, Any]:
         ({"stop": [1]}, "stop[0]", "invalid_type", "expected a string"),
         ({"stop": 1}, "stop", "invalid_type", "a string or an array"),
         ({"model": ""}, "model", "empty_string", "it is empty"),
+        ({"tool_choice": []}, "tool_choice", "invalid_type", "a string or an object, but got an a"),
+        ({"tool_choice": {}}, "tool_choice.type", "missing_required_parameter", "Missing"),
+        ({"tool_choice": {"type": 5}}, "tool_choice.type", "invalid_type", "expected a string"),
         ({"model": "m" * 300}, "model", "string_above_max_length", "at most 256"),
         ({"reasoning_effort": "huge"}, "reasoning_effort", "invalid_value", "'huge'"),
         ({"logit_bias": {"5": 200}}, "logit_bias.5", "integer_above_max_value", "200"),
@@ -169,6 +172,96 @@ def test_a_complaint_names_the_parameter_and_the_remedy(
     assert error["code"] == code
     assert message in error["message"]
     assert "@" not in error["message"]
+
+
+def tool(name: str = "f", **fields: Any) -> dict[str, Any]:
+    return {"type": "function", "function": {"name": name, **fields}}
+
+
+def json_schema(**fields: Any) -> dict[str, Any]:
+    return {"type": "json_schema", "json_schema": {"name": "answer", **fields}}
+
+
+@pytest.mark.parametrize(
+    ("fields", "param", "code", "message"),
+    [
+        (
+            {"tools": [tool("get weather")]},
+            "tools[0].function.name",
+            "invalid_value",
+            "'get weather' does not match the pattern ^[a-zA-Z0-9_-]+$",
+        ),
+        ({"tools": [tool("")]}, "tools[0].function.name", "empty_string", "it is empty"),
+        (
+            {"tools": [tool("f" * 65)]},
+            "tools[0].function.name",
+            "string_above_max_length",
+            "at most 64 characters",
+        ),
+        ({"tools": [tool("f\n")]}, "tools[0].function.name", "invalid_value", "the pattern"),
+        (
+            {"tools": [tool("f"), tool("g"), tool("f")]},
+            "tools[2].function.name",
+            "invalid_value",
+            "an earlier tool has this name",
+        ),
+        (
+            {"tools": [tool("f"), tool("g", parameters={"properties": {"a": None}})]},
+            "tools[1].function.parameters",
+            "invalid_function_parameters",
+            "the schema of function 'g' is not valid: 'properties.a' has to be a schema",
+        ),
+        (
+            {"tools": [tool(strict=True, parameters={"type": "array"})]},
+            "tools[0].function.parameters",
+            "invalid_function_parameters",
+            "'items' has to be a schema with a type",
+        ),
+        (
+            {"response_format": json_schema(schema={"type": "objekt"})},
+            "response_format",
+            "invalid_json_schema",
+            "the schema 'answer' is not valid: 'type' has to be one of",
+        ),
+        (
+            {"response_format": json_schema(strict="yes")},
+            "response_format.json_schema.strict",
+            "invalid_type",
+            "expected a boolean, but got a string",
+        ),
+        (
+            {"response_format": json_schema(name="")},
+            "response_format.json_schema.name",
+            "empty_string",
+            "it is empty",
+        ),
+    ],
+)
+def test_tools_and_formats_are_looked_at_before_the_run(
+    fields: dict[str, Any], param: str, code: str, message: str
+):
+    error = complaint({"messages": [USER], **fields})
+    assert error["param"] == param
+    assert error["code"] == code
+    assert message in error["message"]
+
+
+def test_lengths_of_a_user_s_own_fields():
+    class Ticket(OpenAIChatSchema):
+        area: str = Field(min_length=3, max_length=5)
+        letter: str = Field(default="x", max_length=1)
+
+    for area, letter, param, code, reason in (
+        ("x", "x", "area", "string_below_min_length", "expected at least 3 characters"),
+        ("", "x", "area", "empty_string", "it is empty"),
+        ("mathematics", "x", "area", "string_above_max_length", "expected at most 5 characters"),
+        ("maths", "xy", "letter", "string_above_max_length", "expected at most 1 character"),
+    ):
+        with pytest.raises(ValidationError) as caught:
+            Ticket.model_validate({"messages": [USER], "area": area, "letter": letter})
+        error = json.loads(validation_error_body(caught.value))["error"]
+        assert (error["param"], error["code"]) == (param, code)
+        assert error["message"] == f"Invalid '{param}': {reason}."
 
 
 def test_a_missing_list_of_messages():

@@ -38,9 +38,9 @@ class JsonSnapshots:
       other when its JSON comes. The first is live; the others, their `NodeFinished` too, wait until
       it has finished. Above `max_held` characters of waiting text the run fails.
     - Words are left out: `TextDelta`, `ReasoningDelta`, `RefusalDelta`. Everything else passes.
-    - A run that ends without any JSON (and without a tool call for the client), with invalid JSON,
-      or with a document that is not complete though the model stopped by itself, ends in
-      `RunFailed`.
+    - A run that ends without any JSON (without a tool call for the client, and not cut by length),
+      with invalid JSON, or with a document that is not complete though the model stopped by itself,
+      ends in `RunFailed`.
 
     A snapshot is a JSON object, unless the node's document is an array (shown likewise) or a bare
     string, number or literal (shown once, when the node has finished). A node may yield
@@ -156,13 +156,11 @@ class JsonSnapshots:
         self._live = None
 
     def _missing(self, reason: FinishReason) -> str | None:
-        if self._said or (self._called and reason == "tool_calls"):
+        if self._said or reason == "length" or (self._called and reason == "tool_calls"):
             return None
         problem = "The run produced no JSON, which stream_options.valid_json_chunks needs"
         if self._refused:
             return f"{problem}: the model refused to answer."
-        if reason == "length":
-            return f"{problem}: the length limit came before it."
         return f"{problem}."
 
     def _fail(self, message: str, out: list[RunEvent]) -> None:

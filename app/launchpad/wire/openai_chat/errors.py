@@ -17,6 +17,7 @@ from launchpad.wire.openai_chat.validation import Problem, explain
 
 __all__ = [
     "error_body",
+    "error_headers",
     "error_object",
     "failure",
     "http_error_body",
@@ -25,6 +26,9 @@ __all__ = [
 
 _LONGEST_MESSAGE = 4096
 _INVALID = "invalid_request_error"
+
+_FINAL = frozenset({"invalid_output", "not_configured", "output_too_large"})
+"""Codes of 5xx errors that the same request would bring again, each time at its full price."""
 
 _BY_STATUS: Mapping[int, tuple[str, str, str | None]] = {
     400: ("The request is not valid.", _INVALID, None),
@@ -83,9 +87,21 @@ def validation_error_body(error: ValidationError | Sequence[Mapping[str, Any]]) 
     )
 
 
+def error_headers(error: RunFailed | LaunchpadError) -> dict[str, str]:
+    """Whether, and when, to ask again.
+
+    `Retry-After` is in whole seconds. OpenAI's clients ask a 5xx three times by themselves, unless
+    `x-should-retry` says no: it does where asking again is of no use.
+    """
+    headers: dict[str, str] = {}
+    if error.retry_after is not None:
+        headers["retry-after"] = str(max(0, math.ceil(error.retry_after)))
+    if error.code in _FINAL:
+        headers["x-should-retry"] = "false"
+    return headers
+
+
 def failure(event: RunFailed) -> Failure:
-    """The HTTP answer that `event` deserves, with `Retry-After` in whole seconds."""
-    headers = {"content-type": "application/json"}
-    if event.retry_after is not None:
-        headers["retry-after"] = str(max(0, math.ceil(event.retry_after)))
+    """The HTTP answer that `event` deserves."""
+    headers = {"content-type": "application/json", **error_headers(event)}
     return Failure(event.status, headers, error_body(event))

@@ -52,8 +52,8 @@ class JsonChoice:
     def write(self, events: Sequence[RunEvent], out: list[bytes]) -> RunFinished | RunFailed | None:
         """Append the chunks that `events` are; return the event that ends the run, if it is there.
 
-        Raises `UpstreamError` where a run that finished has produced no JSON and no chunk, so
-        that the failure gets its HTTP status.
+        Raises `UpstreamError` where a run that finished, and was not cut by length, has produced no
+        JSON and no chunk, so that the failure gets its HTTP status.
         """
         failure = events[-1] if isinstance(events[-1], RunFailed) else None
         if self._snapshots is None and any(type(event) is JsonDelta for event in events):
@@ -94,9 +94,12 @@ class JsonChoice:
         out.extend([self._document(b',"tool_calls":' + call + tail) for call in calls])
 
     def _finish(self, event: RunFinished, out: list[bytes]) -> None:
-        if not self._begun:
-            raise UpstreamError(_NO_JSON, status=500, type=_SERVER_ERROR, code="invalid_output")
         reason = self._finish_reason or event.finish_reason
+        if not self._begun:
+            if reason != "length":
+                raise UpstreamError(_NO_JSON, status=500, type=_SERVER_ERROR, code="invalid_output")
+            # Cut before the first brace: an answer like any other that was cut.
+            out.append(self._document(self._template.tail(None)))
         out.append(self._document(self._template.tail(self._node, reason)))
 
     def _document(self, tail: bytes) -> bytes:

@@ -55,7 +55,7 @@ def _is_flag(value: object) -> bool:
 
 def _is_type(value: object) -> bool:
     names = cast("list[object]", value) if isinstance(value, list) else [value]
-    return bool(names) and all(name in _TYPES for name in names if isinstance(name, str) or True)
+    return bool(names) and all(name in _TYPES for name in names)
 
 
 def _are_strings(value: object) -> bool:
@@ -84,12 +84,29 @@ _VALUES: Final[Mapping[str, tuple[Callable[[object], bool], str]]] = {
 
 
 class _Place(NamedTuple):
-    """A schema, or a plain value within one."""
+    """A schema, or a plain value within one, and what stands around it."""
 
-    value: object
-    path: str
-    depth: int
-    is_schema: bool
+    value: Any
+    steps: tuple[str, ...] = ()
+    """From the schema around it to here."""
+    around: _Place | None = None
+    depth: int = 1
+    is_schema: bool = True
+
+    def inner(self, value: Any, *steps: str, is_schema: bool = True) -> _Place:
+        return _Place(value, steps, self, self.depth + 1, is_schema)
+
+    def path(self, *steps: str) -> str:
+        # Only made for an error: a long name around many would be copied for each of them.
+        place: _Place | None = self
+        while place is not None:
+            steps = (*place.steps, *steps)
+            place = place.around
+        return "".join(steps).removeprefix(".")
+
+
+class _WrongError(Exception):
+    """Says what is wrong, and where."""
 
 
 def schema_problem(schema: object, *, strict: bool = False) -> str | None:
@@ -97,78 +114,66 @@ def schema_problem(schema: object, *, strict: bool = False) -> str | None:
 
     `strict` is OpenAI's: an array has to say what its items are.
     """
-    waiting = [_Place(schema, "", 1, is_schema=True)]
-    while waiting:
-        place = waiting.pop()
-        if place.depth > MAX_DEPTH:
-            return f"it is nested more than {MAX_DEPTH} levels deep"
-        if place.is_schema:
-            problem = _look(place, waiting, strict=strict)
-            if problem is not None:
-                return problem
-        else:
-            waiting += _within(place, place.value)
+    waiting = [_Place(schema)]
+    try:
+        while waiting:
+            place = waiting.pop()
+            if place.depth > MAX_DEPTH:
+                return f"it is nested more than {MAX_DEPTH} levels deep"
+            waiting += _parts(place, strict=strict) if place.is_schema else _within(place)
+    except _WrongError as wrong:
+        return str(wrong)
     return None
 
 
-def _look(place: _Place, waiting: list[_Place], *, strict: bool) -> str | None:
-    """Check a schema's own keywords; what it holds goes to `waiting`."""
+def _parts(place: _Place, *, strict: bool) -> list[_Place]:
+    """What stands in a schema whose own keywords are right; raises `_WrongError`."""
     if isinstance(place.value, bool):
-        return None
+        return []
     if not isinstance(place.value, dict):
-        return _wrong(place.path, "a schema (an object or a boolean)")
+        raise _wrong(place, "a schema (an object or a boolean)")
     schema = cast("dict[str, Any]", place.value)
     if strict and _has_untyped_items(schema):
-        return _wrong(f"{_prefix(place.path)}items", "a schema with a type, as 'strict' needs")
+        raise _wrong(place, "a schema with a type, as 'strict' needs", ".items")
+    parts: list[_Place] = []
     for keyword, value in schema.items():
-        path = f"{_prefix(place.path)}{keyword}"
+        step = f".{keyword}"
         if keyword in _MAPS:
             if not isinstance(value, dict):
-                return _wrong(path, "an object of schemas")
-            entries = cast("dict[str, object]", value).items()
-            waiting += [_inner(place, inner, f"{path}.{name}") for name, inner in entries]
+                raise _wrong(place, "an object of schemas", step)
+            entries = cast("dict[str, Any]", value).items()
+            parts += [place.inner(inner, step, f".{name}") for name, inner in entries]
         elif keyword in _LISTS or (keyword == "items" and isinstance(value, list)):
             if not _is_full_list(value):
-                return _wrong(path, "an array of schemas")
-            inners = enumerate(cast("list[object]", value))
-            waiting += [_inner(place, inner, f"{path}[{at}]") for at, inner in inners]
+                raise _wrong(place, "an array of schemas", step)
+            inners = enumerate(cast("list[Any]", value))
+            parts += [place.inner(inner, step, f"[{at}]") for at, inner in inners]
         elif keyword in _SCHEMAS:
-            waiting.append(_inner(place, value, path))
+            parts.append(place.inner(value, step))
         elif keyword in _VALUES and not _VALUES[keyword][0](value):
-            return _wrong(path, _VALUES[keyword][1])
+            raise _wrong(place, _VALUES[keyword][1], step)
         elif isinstance(value, dict | list):
-            waiting.append(_Place(value, path, place.depth + 1, is_schema=False))
-    return None
+            parts.append(place.inner(value, step, is_schema=False))
+    return parts
 
 
-def _within(place: _Place, value: object) -> list[_Place]:
+def _within(place: _Place) -> list[_Place]:
     """The objects and arrays of a plain value."""
-    if isinstance(value, dict):
-        parts = list(cast("dict[str, object]", value).values())
+    if isinstance(place.value, dict):
+        parts = list(cast("dict[str, Any]", place.value).values())
     else:
-        parts = cast("list[object]", value)
-    return [
-        _Place(part, place.path, place.depth + 1, is_schema=False)
-        for part in parts
-        if isinstance(part, dict | list)
-    ]
+        parts = cast("list[Any]", place.value)
+    return [place.inner(part, is_schema=False) for part in parts if isinstance(part, dict | list)]
 
 
-def _inner(place: _Place, value: object, path: str) -> _Place:
-    return _Place(value, path, place.depth + 1, is_schema=True)
-
-
-def _has_untyped_items(schema: Mapping[str, Any]) -> bool:
+def _has_untyped_items(schema: Mapping[str, object]) -> bool:
     if schema.get("type") != "array" or schema.get("prefixItems"):
         return False
     items = schema.get("items")
-    return not isinstance(items, dict) or _TYPED_BY.isdisjoint(cast("dict[str, Any]", items))
+    return not isinstance(items, dict) or _TYPED_BY.isdisjoint(cast("dict[str, object]", items))
 
 
-def _prefix(path: str) -> str:
-    return f"{path}." if path else ""
-
-
-def _wrong(path: str, expected: str) -> str:
+def _wrong(place: _Place, expected: str, *steps: str) -> _WrongError:
+    path = place.path(*steps)
     where = f"'{path}'" if path else "it"
-    return f"{where} has to be {expected}"
+    return _WrongError(f"{where} has to be {expected}")

@@ -34,6 +34,8 @@ Integer = Annotated[int, Strict()]
 """A whole number: no text, no true or false."""
 Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 """A number; an integer will do."""
+ToolName = Annotated[str, Field(min_length=1, max_length=64, pattern="^[a-zA-Z0-9_-]+$")]
+"""What OpenAI takes as the name of a function or of a schema."""
 
 
 class StreamOptions(ChatModel):
@@ -48,7 +50,7 @@ class StreamOptions(ChatModel):
 class FunctionDefinition(ChatModel):
     """A client's function; `parameters` is a JSON schema."""
 
-    name: str = Field(min_length=1, max_length=128)
+    name: ToolName
     description: str | None = None
     parameters: dict[str, Any] | None = None
     strict: Flag | None = None
@@ -103,10 +105,10 @@ class JsonObjectFormat(ChatModel):
 class JsonSchemaSpec(TypedDict):
     """A JSON schema under a name. A dict, because pydantic models can't have a field `schema`."""
 
-    name: str
+    name: ToolName
     description: NotRequired[str | None]
     schema: NotRequired[dict[str, Any] | None]
-    strict: NotRequired[bool | None]
+    strict: NotRequired[Flag | None]
 
 
 class JsonSchemaFormat(ChatModel):
@@ -116,7 +118,7 @@ class JsonSchemaFormat(ChatModel):
     json_schema: JsonSchemaSpec
 
 
-def _choice_kind(value: Any) -> str | None:
+def by_choice(value: Any) -> str | None:
     return "@string" if isinstance(value, str) else by_type(value)
 
 
@@ -130,7 +132,7 @@ ToolChoice = Annotated[
     Annotated[Literal["none", "auto", "required"], Tag("@string")]
     | Annotated[NamedToolChoice, Tag("@function")]
     | Annotated[AllowedToolChoice, Tag("@allowed_tools")],
-    Discriminator(_choice_kind),
+    Discriminator(by_choice),
 ]
 Stop = Annotated[
     Annotated[str, Tag("@string")] | Annotated[list[str], Tag("@array")],

@@ -6,13 +6,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
 
 from pydantic import Field, model_validator
-from pydantic_core import PydanticCustomError
 
-from launchpad.wire.openai_chat import history
+from launchpad.wire.openai_chat import consistency, history
 from launchpad.wire.openai_chat.messages import (
-    AssistantMessage,
     ChatMessage,
-    ToolMessage,
     UserMessage,
 )
 from launchpad.wire.openai_chat.options import (
@@ -22,7 +19,6 @@ from launchpad.wire.openai_chat.options import (
     Integer,
     JsonObjectFormat,
     JsonSchemaFormat,
-    NamedToolChoice,
     Number,
     ResponseFormat,
     Stop,
@@ -85,39 +81,8 @@ class OpenAIChatSchema(ChatModel):
     top_logprobs: Annotated[Integer, Field(ge=0, le=20)] | None = None
 
     @model_validator(mode="after")
-    def _check_references(self) -> OpenAIChatSchema:
-        known: set[str] = set()
-        for position, message in enumerate(self.messages):
-            if isinstance(message, AssistantMessage):
-                known.update(call.id for call in message.tool_calls or ())
-            elif isinstance(message, ToolMessage) and message.tool_call_id not in known:
-                raise PydanticCustomError(
-                    "unknown_tool_call",
-                    "no earlier assistant message has a tool call with this id",
-                    {"param": f"messages[{position}].tool_call_id"},
-                )
-        names = {tool.function.name for tool in self.tools or ()}
-        chosen = self.tool_choice
-        if chosen == "required" and not names:
-            raise PydanticCustomError(
-                "missing_tools",
-                "it requires 'tools', of which there are none",
-                {"param": "tool_choice"},
-            )
-        if isinstance(chosen, NamedToolChoice) and chosen.function.name not in names:
-            raise PydanticCustomError(
-                "unknown_tool",
-                "no tool in 'tools' has this name",
-                {"param": "tool_choice.function.name"},
-            )
-        if isinstance(chosen, AllowedToolChoice):
-            for position, tool in enumerate(chosen.allowed_tools.tools):
-                if tool.function.name not in names:
-                    raise PydanticCustomError(
-                        "unknown_tool",
-                        "no tool in 'tools' has this name",
-                        {"param": f"tool_choice.allowed_tools.tools[{position}].function.name"},
-                    )
+    def _check_consistency(self) -> OpenAIChatSchema:
+        consistency.check(self)
         return self
 
     @property

@@ -27,7 +27,8 @@ _BOUNDS = {
     "less_than": ("above_max_value", "a value < {lt}"),
     "less_than_equal": ("above_max_value", "a value <= {le}"),
 }
-_DISCRIMINATORS = {"by_role()": "role", "by_type()": "type"}
+_DISCRIMINATORS = {"by_role()": "role", "by_type()": "type", "by_choice()": "type"}
+_SHAPES = {"by_shape()": "a string or an array", "by_choice()": "a string or an object"}
 _LONGEST_QUOTE = 64
 
 
@@ -90,7 +91,7 @@ def _wrong_value(
     if kind in _EXPECTED:
         return _wrong_type(param, _EXPECTED[kind], given)
     if kind not in _BOUNDS:
-        return _wrong_length(kind, param, context)
+        return _wrong_text(kind, param, context, given) or _wrong_length(kind, param, context)
     code, expected = _BOUNDS[kind]
     prefix = "integer" if isinstance(given, int) else "decimal"
     return Problem(
@@ -122,18 +123,36 @@ def _unsupported_value(param: str, given: object, expected: str) -> Problem:
 
 def _wrong_variant(kind: str, param: str, context: Mapping[str, Any], given: Any) -> Problem:
     """A union whose member is told by a role, a type, or the value's shape."""
-    name = _DISCRIMINATORS.get(context.get("discriminator", ""))
+    discriminator = context.get("discriminator", "")
+    name = _DISCRIMINATORS.get(discriminator)
     if kind == "union_tag_invalid":
         given_name = str(context["tag"]).removeprefix("@")
         expected = context["expected_tags"].replace("'@", "'")
         return _unsupported_value(f"{param}.{name or 'type'}", given_name, expected)
-    if name is None:
-        return _wrong_type(param, "a string or an array", given)
-    if not isinstance(given, Mapping):
-        return _wrong_type(param, "an object", cast("object", given))
+    if name is None or not isinstance(given, Mapping):
+        return _wrong_type(param, _SHAPES.get(discriminator, "an object"), cast("object", given))
     if name in given:
         return _wrong_type(f"{param}.{name}", "a string", cast("object", given[name]))
     return _missing(f"{param}.{name}")
+
+
+def _wrong_text(kind: str, param: str, context: Mapping[str, Any], given: object) -> Problem | None:
+    if kind == "string_too_short" and given == "":
+        return Problem(f"Invalid '{param}': it is empty.", param, "empty_string")
+    if kind == "string_too_short":
+        reason = f"expected at least {_characters(context['min_length'])}"
+        return Problem(f"Invalid '{param}': {reason}.", param, "string_below_min_length")
+    if kind == "string_too_long":
+        reason = f"expected at most {_characters(context['max_length'])}"
+        return Problem(f"Invalid '{param}': {reason}.", param, "string_above_max_length")
+    if kind == "string_pattern_mismatch":
+        reason = f"{_quote(given)} does not match the pattern {context['pattern']}"
+        return Problem(f"Invalid '{param}': {reason}.", param, "invalid_value")
+    return None
+
+
+def _characters(count: int) -> str:
+    return f"{count} character{'s' * (count != 1)}"
 
 
 def _wrong_length(kind: str, param: str, context: Mapping[str, Any]) -> Problem | None:
@@ -143,20 +162,13 @@ def _wrong_length(kind: str, param: str, context: Mapping[str, Any]) -> Problem 
             param,
             "empty_array",
         )
-    if kind == "string_too_short":
-        return Problem(f"Invalid '{param}': it is empty.", param, "empty_string")
-    if kind == "string_too_long":
-        return Problem(
-            f"Invalid '{param}': expected at most {context['max_length']} characters.",
-            param,
-            "string_above_max_length",
-        )
     return None
 
 
 def _invalid(param: str, error: Mapping[str, Any], context: Mapping[str, Any]) -> Problem:
     reason = str(context["error"]) if error["type"] == "value_error" else str(error["msg"])
-    return Problem(f"Invalid '{param}': {reason.rstrip('.')}.", param, "invalid_value")
+    code = context.get("code", "invalid_value")
+    return Problem(f"Invalid '{param}': {reason.rstrip('.')}.", param, code)
 
 
 def _kind(value: object) -> str:
