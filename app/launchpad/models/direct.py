@@ -71,7 +71,9 @@ async def open_answer(
         stop_listening()
         if learnt is not None:
             learnt[0].learn(learnt[1], opened)
-        live, behind = live_of(opened, response, frozenset(tool.name for tool in tools))
+        client = frozenset(tool.name for tool in tools)
+        # The server has no tools here: whatever the model calls, it calls for the client.
+        live, behind = live_of(opened, response, client, others_are_clients=True)
         if traced is None and opened.stream is not None:
             opened.stream.live_only()
         yield live

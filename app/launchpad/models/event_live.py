@@ -55,6 +55,8 @@ class EventLive(LiveStream):
                 out += deltas_of(event, say)
             if out:
                 yield out
+        if rest := say.end():
+            yield rest
         whole = response.get()
         self.finish_reason = say.reason(whole.finish_reason)
         self.usage = usage_of(whole.usage)

@@ -47,12 +47,25 @@ class Names:
     """Which tool calls mean what.
 
     `output` tools carry the structured output, `client` ones are for the client to run, all others
-    stay hidden; `text` says whether text is an output too.
+    stay hidden, unless the server has none (`others_are_clients`): then whatever the model calls
+    is the client's. `text` says whether text is an output too.
     """
 
     output: frozenset[str] = frozenset()
     client: frozenset[str] = frozenset()
     text: bool = True
+    others_are_clients: bool = False
+
+    def settles(self, name: str) -> bool:
+        """Whether `name` is a tool's, and no more of it can follow that makes it another's."""
+        known = self.output | self.client
+        return name in known and not any(
+            other != name and other.startswith(name) for other in known
+        )
+
+    def shows(self, name: str) -> bool:
+        """Whether a call of `name` is the client's to see."""
+        return name in self.client or (self.others_are_clients and bool(name))
 
 
 class LiveStream(ABC):
@@ -107,6 +120,8 @@ class ChatLive(LiveStream):
                     text = ReasoningDelta if self._thinking else say.text_type
             if out:
                 yield out
+        if rest := say.end():
+            yield rest
         self.finish_reason = say.reason(self._ended_for)
 
     def _chunk(self, chunk: Chunk, say: Speech, out: list[Delta]) -> None:
@@ -171,6 +186,7 @@ class Speech:
         elif structured:
             self.text_type = JsonDelta
         self._calls: dict[object, _Call] = {}
+        self._unsettled: list[_Call] = []
         self._shown = 0
 
     def reveal(self, tool: str) -> list[Delta]:
@@ -178,16 +194,20 @@ class Speech:
         self._names = replace(self._names, output=self._names.output | {tool})
         if self._structured:
             self.text_type = None
-        held = [call for call in self._calls.values() if call.name == tool and call.waiting]
-        words = [call.waiting for call in held]
-        for call in held:
-            call.waiting = ""
-        return [JsonDelta(self.node, one) for one in words] if self._structured else []
+        held = [call for call in self._calls.values() if call.name == tool]
+        return [delta for call in held for delta in self._tell(call)]
+
+    def end(self) -> list[Delta]:
+        """The answer, or what stood before another call, is over: every name is complete."""
+        waiting, self._unsettled = self._unsettled, []
+        return [delta for call in waiting for delta in self._settle(call)]
 
     def reason(self, raw: str | None) -> FinishReason | None:
-        """Why the answer ended: not for tool calls, where the client saw none."""
+        """Why the answer ended: for tool calls where the client saw one, and only there."""
         reason = finish_reason_of(raw)
-        return "stop" if reason == "tool_calls" and not self._shown else reason
+        if self._shown:
+            return "tool_calls" if reason in {None, "stop"} else reason
+        return "stop" if reason == "tool_calls" else reason
 
     def text(self, text: str) -> list[Delta]:
         """Text outside any thinking."""
@@ -197,16 +217,37 @@ class Speech:
         self, key: object, name: str | None, call_id: str | None, arguments: str | None
     ) -> list[Delta]:
         """A fragment of the tool call `key`; what comes before its name is known waits for it."""
-        call = self._calls.setdefault(key, _Call())
+        call = self._calls.get(key)
+        out: list[Delta] = []
+        if call is None:
+            out += self.end()
+            call = self._calls[key] = _Call()
+            self._unsettled.append(call)
         call.call_id = call.call_id or call_id
-        call.name += name or ""
         call.waiting += arguments or ""
-        if call.name in self._names.output:
-            words, call.waiting = call.waiting, ""
-            return [JsonDelta(self.node, words)] if words and self._structured else []
-        if call.name not in self._names.client:
+        if call.settled:
+            return self._tell(call)
+        call.name += name or ""
+        if call.waiting or self._names.settles(call.name):
+            self._unsettled.remove(call)
+            out += self._settle(call)
+        return out
+
+    def _settle(self, call: _Call) -> list[Delta]:
+        """The call's name is complete, if there is one: no more of it can follow."""
+        call.settled = bool(call.name)
+        if not call.settled:
+            self._unsettled.append(call)
+        return self._tell(call)
+
+    def _tell(self, call: _Call) -> list[Delta]:
+        """What has come of a call and may be shown."""
+        output = call.name in self._names.output
+        if not call.settled or not (output or self._names.shows(call.name)):
             return []
         words, call.waiting = call.waiting, ""
+        if output:
+            return [JsonDelta(self.node, words)] if words and self._structured else []
         if call.index is None:
             call.index = self._shown
             self._shown += 1
@@ -214,11 +255,13 @@ class Speech:
         return [ToolCallDelta(self.node, call.index, words)] if words else []
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Call:
     name: str = ""
     call_id: str | None = None
     waiting: str = ""
+    settled: bool = False
+    """Its name is complete."""
     index: int | None = None
 
 

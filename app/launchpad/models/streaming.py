@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
@@ -43,6 +44,7 @@ __all__ = ["LiveStream", "RequestScope", "StreamingModel", "live_stream", "reque
 
 _NO_NAMES: frozenset[str] = frozenset()
 _TEXT = Names()
+_CHAT = Names(others_are_clients=True)
 _live: WeakValueDictionary[str, LiveStream] = WeakValueDictionary()
 
 
@@ -107,15 +109,24 @@ class StreamingModel(CountingModel):
 
 
 def live_of_text(stream: ChatStream) -> LiveStream:
-    """The live reader of an answer that nobody else reads and that is to be text."""
-    return ChatLive(stream, _TEXT)
+    """The live reader of a chat model's answer that nobody else reads."""
+    return ChatLive(stream, _CHAT)
 
 
 def live_of(
-    opened: Opened, response: StreamedResponse, client: frozenset[str]
+    opened: Opened,
+    response: StreamedResponse,
+    client: frozenset[str],
+    *,
+    others_are_clients: bool = False,
 ) -> tuple[LiveStream, StreamedResponse]:
-    """The live reader of an answer that was just opened, and the response to go on with."""
+    """The live reader of an answer that was just opened, and the response to go on with.
+
+    Calls of `client` tools are shown; with `others_are_clients`, all are.
+    """
     names = _names(response.model_request_parameters, client)
+    if others_are_clients:
+        names = replace(names, others_are_clients=True)
     if opened.stream is not None and not opened.stream.closed:
         return ChatLive(opened.stream, names), response
     tee = TeeResponse(response)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Sequence
 from typing import Any, cast
 
@@ -41,6 +42,9 @@ class CompletionBuilder:
             message[name] = "".join(pieces)
         message.setdefault("content", None)
         if self._calls:
+            for call in self._calls.values():
+                # Some servers give none; the SDK's type, and the history, need one.
+                call["id"] = call["id"] or f"call_{uuid.uuid4().hex}"
             message["tool_calls"] = [self._calls[index] for index in sorted(self._calls)]
         choice: dict[str, Any] = {
             "index": 0,
