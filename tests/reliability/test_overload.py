@@ -42,14 +42,24 @@ def test_five_times_too_many(upstream: ScriptedUpstream) -> None:
     with Served(FLOWS, heartbeat=0.0, **limits) as served:
         before = served.counts()
         most = 0
+        behind: list[int] = []
+
+        def sent_for(number: int) -> int:
+            """What the upstream has sent of the answer to this client."""
+            mine = f'"client {number}"'.encode()
+            return next(one.tokens_sent for one in upstream.requests if mine in one.raw)
 
         def visit(number: int) -> str:
             nonlocal most
             model = ("talk", "direct")[number % 2]
-            with served.post(chat(model), timeout=60) as client:
+            with served.post(chat(model, f"client {number}"), timeout=60) as client:
                 most = max(most, served.runs.active)
                 if client.status == 200:
-                    return "whole" if whole([one.data for one in client.read_all()]) else "lost"
+                    events: list[str] = []
+                    while (event := client.next_event()) is not None:
+                        events.append(event.data)
+                        behind.append(sent_for(number) - len(events))
+                    return "whole" if whole(events) else "lost"
                 error = json.loads(client.read_body())["error"]
                 assert int(client.headers["retry-after"]) >= 1
                 assert error["code"] == "overloaded"
@@ -61,6 +71,7 @@ def test_five_times_too_many(upstream: ScriptedUpstream) -> None:
         assert outcomes["whole"] >= 16, "eight at once and eight that waited"
         assert outcomes["503"] >= 1
         assert most <= 8
+        assert max(behind) <= TOKENS // 4, "who is inside gets its tokens as they are made"
         eventually(lambda: served.counts() <= before, "nothing left", at_fault=served.tasks)
         metrics = httpx.get(f"{served.url}/metrics").text
     assert 'launchpad_runs_rejected_total{code="overloaded"}' in metrics
