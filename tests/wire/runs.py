@@ -23,7 +23,10 @@ from launchpad.events import (
 )
 
 WORDS = st.text(st.characters(codec="utf-8"), max_size=6) | st.sampled_from(
-    ["\u0085", "\u2028x", "\u2029", '"\\', "\n\r\n", "\0", "😀", " hello", ""]
+    [
+        *["\u0085", "\u2028x", "\u2029", '"\\', "\n\r\n", "\0", "😀", " hello", ""],
+        *["a\ud83d", "\ud83d", "\ude00b", "\ude00"],
+    ]
 )
 REASONS = st.sampled_from([None, "stop", "length", "tool_calls"])
 

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from hypothesis import given
 from tests.wire.runs import node, run_of, runs
@@ -9,12 +11,15 @@ from launchpad.events import (
     NodeFinished,
     NodeStarted,
     ReasoningDelta,
+    RefusalDelta,
     RunEvent,
     RunFailed,
     RunFinished,
     TextDelta,
+    ToolCallDelta,
 )
 from launchpad.wire.order import Order
+from launchpad.wire.pairs import ends_in_half
 
 
 def told(events: list[RunEvent], order: Order | None = None) -> list[RunEvent]:
@@ -134,6 +139,44 @@ def test_room_is_free_again_after_a_release():
         told(together(TextDelta("B", "x" * 500), NodeFinished("B"), NodeFinished("A")), order)
 
 
+@pytest.mark.parametrize("kind", [TextDelta, JsonDelta, ReasoningDelta, RefusalDelta])
+def test_a_pair_that_was_cut_is_told_whole(kind: Any):
+    out = told([NodeStarted("A"), kind("A", "a\ud83d"), kind("A", "\ude00b"), kind("A", "c")])
+    assert out == [kind("A", "a"), kind("A", "\ud83d\ude00b"), kind("A", "c")]
+
+
+def test_halves_wait_by_field_and_leave_with_their_node():
+    events: list[RunEvent] = [
+        NodeStarted("A"),
+        TextDelta("A", "\ud83d"),
+        ReasoningDelta("A", "r\ud83d"),
+        JsonDelta("A", "\ude00"),
+        ToolCallDelta("A", 0, "x\ud83d", "c", "f"),
+        ToolCallDelta("A", 1, "y", "d", "g"),
+        ToolCallDelta("A", 0, "\ude00"),
+        NodeFinished("A"),
+        NodeStarted("B"),
+        TextDelta("B", "\ude00"),
+    ]
+    assert told(events) == [
+        ReasoningDelta("A", "r"),
+        JsonDelta("A", "\ud83d\ude00"),
+        ToolCallDelta("A", 0, "x", "c", "f"),
+        ToolCallDelta("A", 1, "y", "d", "g"),
+        ToolCallDelta("A", 0, "\ud83d\ude00"),
+        ReasoningDelta("A", "\ud83d"),
+        NodeFinished("A"),
+        TextDelta("B", "\n\n\ude00"),
+    ]
+
+
+def test_who_waited_keeps_half_a_pair_until_it_goes_on():
+    held = [TextDelta("B", "b\ud83d"), TextDelta("A", "a"), NodeFinished("A")]
+    events = together(*held, TextDelta("B", "\ude00"), NodeFinished("B"))
+    said = [event.text for event in told(events) if isinstance(event, TextDelta)]
+    assert said == ["a", "\n\nb", "\ud83d\ude00"]
+
+
 @given(runs())
 def test_every_word_is_told_once_and_nodes_do_not_interleave(events: list[RunEvent]):
     out = told(events)
@@ -156,5 +199,5 @@ def test_what_may_skip_push_would_not_be_changed_by_it(events: list[RunEvent]):
     for event in events:
         skippable = type(event) in order.opened and event.node == order.floor  # type: ignore[attr-defined]
         out = order.push(event)
-        if skippable and event.text:  # type: ignore[attr-defined]
+        if skippable and event.text and not ends_in_half(event.text):  # type: ignore[attr-defined]
             assert list(out) == [event]

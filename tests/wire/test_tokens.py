@@ -95,6 +95,12 @@ def test_json_is_told_and_reasoning_is_not():
     assert [c["token"] for c in chunks(TokenEncoder().encode(run))] == ["{}", ""]
 
 
+def test_a_pair_that_the_upstream_cut_arrives_whole():
+    words = [TextDelta("A", word) for word in ("h", "a\ud83d", "\ude00b", "\ud83d")]
+    objects: list[dict[str, Any]] = chunks(TokenEncoder().encode(run_of(*node("A", *words))))
+    assert [each["token"] for each in objects] == ["h", "a", "😀b", "\ufffd", ""]
+
+
 def test_no_line_is_too_long():
     data = TokenEncoder().encode(run_of(*node("A", TextDelta("A", "\n" * 100_000))))
     assert max(map(len, data.split(b"\n"))) <= MAX_LINE

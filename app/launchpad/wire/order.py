@@ -22,6 +22,7 @@ from launchpad.events import (
     ToolCallDelta,
 )
 from launchpad.stream.coalesce import coalesce
+from launchpad.wire.pairs import Pairs
 
 __all__ = ["HOLD_LIMIT", "PARAGRAPH", "Order"]
 
@@ -44,7 +45,8 @@ class Order:
     (they run beside each other) get the floor in the order of their `NodeStarted`, before their
     parent; any other node gets it when it speaks. The first words of a later node open with
     `PARAGRAPH`, in text (JSON included), reasoning and refusal each. A node that says snapshots
-    is told by its last one, as JSON text, when it ends.
+    is told by its last one, as JSON text, when it ends. A surrogate pair that was cut between two
+    deltas is told whole.
 
     What comes out, concatenated by kind, is the same however the events were batched.
     """
@@ -53,7 +55,10 @@ class Order:
         self.floor: str | None = None
         """The node that is speaking."""
         self.opened: set[type[RunEvent]] = set()
-        """Kinds of the owner's words that need no `push`: it would leave them as they are."""
+        """Kinds of the owner's words that need no `push`: it would leave them as they are.
+
+        Except words that end in half a pair (`pairs.ends_in_half`).
+        """
         self._hold_limit = hold_limit
         self._parents: dict[str, str | None] = {}
         self._running: list[str] = []
@@ -61,6 +66,7 @@ class Order:
         self._held_size = 0
         self._snapshots: dict[str, str] = {}
         self._last_writer: dict[type[RunEvent], str] = {}
+        self._pairs = Pairs()
 
     def push(self, event: RunEvent) -> Sequence[RunEvent]:
         """What may be told now that `event` has happened.
@@ -88,7 +94,7 @@ class Order:
         if not isinstance(event, ToolCallDelta) and not event.text:
             return ()
         if self._has_floor(event.node):
-            return (self._opening(event),)
+            return self._tell(event)
         self._hold(event)
         return ()
 
@@ -98,8 +104,9 @@ class Order:
         if not self._has_floor(event.node):
             self._hold(event)
             return document
+        ending = self._tell(event)
         self._leave(event.node)
-        return (*document, event, *self._advance())
+        return (*document, *ending, *self._advance())
 
     def _has_floor(self, node: str) -> bool:
         if node not in self._running:
@@ -156,10 +163,11 @@ class Order:
     def _release_all(self) -> list[RunEvent]:
         for node, last in self._snapshots.items():
             self._held.setdefault(node, []).append(JsonDelta(node, last))
-        told: list[RunEvent] = []
+        told: list[RunEvent] = list(map(self._opening, self._pairs.release()))
         waiting = [node for node in self._running if node in self._held]
         for node in dict.fromkeys((*waiting, *self._held)):
             told.extend(self._take_held(node))
+            told.extend(map(self._opening, self._pairs.release(node)))
         self._running.clear()
         self.floor = None
         self.opened.clear()
@@ -168,7 +176,23 @@ class Order:
     def _take_held(self, node: str) -> list[RunEvent]:
         held = self._held.pop(node, [])
         self._held_size -= sum(map(_size, held))
-        return [self._opening(event) for event in coalesce(held)]
+        return [told for event in coalesce(held) for told in self._tell(event)]
+
+    def _tell(self, event: RunEvent) -> Sequence[RunEvent]:
+        """`event` as its node, which has the floor, says it."""
+        if isinstance(event, NodeFinished):
+            return (*map(self._opening, self._pairs.release(event.node)), event)
+        if not isinstance(event, ToolCallDelta | _Words):
+            return (event,)
+        whole = self._pairs.join(event)
+        if isinstance(whole, _Words) and not whole.text:
+            # All of it waits. What comes next has to pass here, to be joined to it.
+            self.opened -= _kinds(whole)
+            return ()
+        told = self._opening(whole)
+        if event in self._pairs:
+            self.opened -= _kinds(event)
+        return (told,)
 
     def _opening(self, event: RunEvent) -> RunEvent:
         """`event`, with the paragraph before it where another node's words precede."""
@@ -178,10 +202,15 @@ class Order:
         last = self._last_writer.get(field)
         self._last_writer[field] = event.node
         if event.node == self.floor:
-            self.opened.update((TextDelta, JsonDelta) if field is TextDelta else (field,))
+            self.opened |= _kinds(event)
         if last is None or last == event.node:
             return event
         return replace(event, text=PARAGRAPH + event.text)
+
+
+def _kinds(event: RunEvent) -> set[type[RunEvent]]:
+    """The kinds of words that go to the same field."""
+    return {TextDelta, JsonDelta} if isinstance(event, TextDelta | JsonDelta) else {type(event)}
 
 
 def _size(event: RunEvent) -> int:

@@ -33,6 +33,7 @@ from launchpad.events import (
 from launchpad.sse.frame import MAX_LINE, escape_json, escape_separators, split_text
 from launchpad.wire.base import Failure
 from launchpad.wire.order import HOLD_LIMIT, Order
+from launchpad.wire.pairs import ends_in_half
 
 __all__ = ["BareTokenEncoder", "TokenEncoder", "TokenMetaEncoder"]
 
@@ -92,7 +93,8 @@ class _Tokens(ABC):
             kind: type[RunEvent] = event.__class__
             if kind in order.opened and event.node == order.floor and kind in _SPOKEN:
                 text: str = event.text
-                if 0 < len(text) <= _SURELY_FITS:
+                whole = text.isascii() or not ends_in_half(text)
+                if whole and 0 < len(text) <= _SURELY_FITS:
                     out.append(self._frame(escape_json(text)))
                     continue
             for told in order.push(event):

@@ -260,6 +260,24 @@ def test_lone_surrogates_do_not_break_a_stream():
     assert message["tool_calls"][0]["function"]["arguments"] == "\ufffd"
 
 
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [(TextDelta, "content"), (ReasoningDelta, "reasoning_content"), (RefusalDelta, "refusal")],
+)
+def test_a_pair_that_the_upstream_cut_arrives_whole(kind: Any, field: str):
+    words = ["hé", "a\ud83d", "\ude00b", "\ud83d", "\ude00", "\ud83d", "c", "\ud83d"]
+    message = accumulate(encode(run_of(*node("A", *[kind("A", word) for word in words]))))[
+        "message"
+    ]
+    assert message[field] == "héa😀b😀\ufffdc\ufffd"
+
+
+def test_a_pair_that_the_upstream_cut_in_arguments_arrives_whole():
+    pieces = [ToolCallDelta("A", 0, '{"a":"\ud83d', "c", "f"), ToolCallDelta("A", 0, '\ude00"}')]
+    message = accumulate(encode(run_of(*node("A", *pieces))))["message"]
+    assert message["tool_calls"][0]["function"]["arguments"] == '{"a":"😀"}'
+
+
 def test_choices_have_their_own_roles_and_finishes_and_one_end():
     encoder = OpenAIChatEncoder(
         request(n=2, stream_options={"include_usage": True}), run_id="r", created=1, choices=2

@@ -134,6 +134,15 @@ def test_a_clients_tool_calls_ride_on_an_object():
         ChatCompletionChunk.model_validate(each)
 
 
+def test_a_pair_that_the_upstream_cut_in_arguments_arrives_whole():
+    pieces = ['{"a":"\ud83d', '\ude00"}\ud83d']
+    calls = [ToolCallDelta("A", 0, piece, "c", "f") for piece in pieces]
+    events = [NodeStarted("A"), *calls, NodeFinished("A", "tool_calls"), RunFinished("tool_calls")]
+    deltas = [each["choices"][0]["delta"] for each in one_by_one(run_of(*events))]
+    said = [call["function"]["arguments"] for d in deltas for call in d.get("tool_calls", ())]
+    assert "".join(said) == '{"a":"😀"}\ufffd'
+
+
 def test_a_run_without_json_fails_with_a_status_where_nothing_has_left():
     whole = encoder()
     with pytest.raises(LaunchpadError) as caught:

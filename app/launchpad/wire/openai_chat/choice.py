@@ -23,6 +23,7 @@ from launchpad.sse.frame import escape_json
 from launchpad.wire.openai_chat.calls import CallIndex
 from launchpad.wire.openai_chat.chunks import ChoiceTemplate
 from launchpad.wire.order import Order
+from launchpad.wire.pairs import ends_in_half
 
 __all__ = ["FIELDS", "WordsChoice"]
 
@@ -68,9 +69,12 @@ class WordsChoice:
                 # The way of nearly every token: nothing but its text is new.
                 text: str = event.text
                 if 0 < len(text) <= _SURELY_FITS:
-                    raw = _encode(text) if text.isascii() else escape_json(text)
-                    append(heads[kind] + raw + self._tail)
-                    continue
+                    if text.isascii():
+                        append(heads[kind] + _encode(text) + self._tail)
+                        continue
+                    if not ends_in_half(text):
+                        append(heads[kind] + escape_json(text) + self._tail)
+                        continue
             for told in order.push(event):
                 if isinstance(told, RunFinished | RunFailed):
                     if isinstance(told, RunFinished):

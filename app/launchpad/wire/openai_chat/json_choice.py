@@ -23,6 +23,7 @@ from launchpad.stream.partial_json.escape import SnapshotEscaper
 from launchpad.stream.partial_json.operators import JsonSnapshots
 from launchpad.wire.openai_chat.calls import CallIndex
 from launchpad.wire.openai_chat.chunks import ChoiceTemplate
+from launchpad.wire.pairs import Pairs
 
 __all__ = ["JsonChoice"]
 
@@ -43,6 +44,7 @@ class JsonChoice:
         self._hold_limit = hold_limit
         self._snapshots: JsonSnapshots | None = None
         self._escaper = SnapshotEscaper()
+        self._pairs = Pairs()
         self._tails: dict[str, bytes] = {}
         self._node: str | None = None
         self._last = _EMPTY
@@ -63,10 +65,12 @@ class JsonChoice:
                 case JsonSnapshot():
                     self._show(event, out)
                 case ToolCallDelta():
-                    self._call(event, out)
+                    self._call(self._pairs.join(event), out)
                 case NodeFinished(node=node, finish_reason=reason) if node in self._tails:
                     self._finish_reason = reason or self._finish_reason
+                    self._end_calls(out, node)
                 case RunFinished():
+                    self._end_calls(out)
                     self._finish(event, out)
                     return event
                 case RunFailed() if failure is None and not self._begun:
@@ -92,6 +96,11 @@ class JsonChoice:
         tail = self._tail(event.node)
         calls = self._calls.pieces(event)
         out.extend([self._document(b',"tool_calls":' + call + tail) for call in calls])
+
+    def _end_calls(self, out: list[bytes], node: str | None = None) -> None:
+        for half in self._pairs.release(node):
+            if isinstance(half, ToolCallDelta):
+                self._call(half, out)
 
     def _finish(self, event: RunFinished, out: list[bytes]) -> None:
         reason = self._finish_reason or event.finish_reason

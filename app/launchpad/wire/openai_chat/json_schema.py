@@ -144,10 +144,10 @@ def _parts(place: _Place, *, strict: bool) -> list[_Place]:
             entries = cast("dict[str, Any]", value).items()
             parts += [place.inner(inner, step, f".{name}") for name, inner in entries]
         elif keyword in _LISTS or (keyword == "items" and isinstance(value, list)):
-            if not _is_full_list(value):
+            inners = cast("list[object]", value) if isinstance(value, list) else []
+            if not inners:
                 raise _wrong(place, "an array of schemas", step)
-            inners = enumerate(cast("list[Any]", value))
-            parts += [place.inner(inner, step, f"[{at}]") for at, inner in inners]
+            parts += [place.inner(inner, step, f"[{at}]") for at, inner in enumerate(inners)]
         elif keyword in _SCHEMAS:
             parts.append(place.inner(value, step))
         elif keyword in _VALUES and not _VALUES[keyword][0](value):
