@@ -59,6 +59,28 @@ def test_keys_plain_hashed_and_from_a_file(tmp_path: Path) -> None:
         assert httpx.get(server.url + "/health").status_code == 200
 
 
+@pytest.mark.parametrize("key", ["schlüssel", "clé à", "ключ", "鍵"])
+def test_a_key_may_have_any_letters(tmp_path: Path, key: str) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text(f"\ufeffmine={key}\n", encoding="utf-8")
+    sent = [key.encode()]
+    if key.isascii() or max(key) <= "\xff":
+        sent.append(key.encode("latin-1"))
+    with serve(create_app(Flows, settings(api_keys_file=keys))) as server:
+        for value in sent:
+            for header in ({b"authorization": b"Bearer " + value}, {b"x-api-key": value}):
+                assert httpx.get(server.url + "/v1/models", headers=header).status_code == 200
+        wrong = {b"x-api-key": "schlüssen".encode()}
+        assert httpx.get(server.url + "/v1/models", headers=wrong).status_code == 401
+
+
+def test_a_key_file_in_another_encoding_is_refused(tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_bytes("mine=schlüssel".encode("latin-1"))
+    with pytest.raises(ConfigurationError, match="not in UTF-8"):
+        read_keys(settings(api_keys_file=keys))
+
+
 def test_keys_need_no_name_and_may_end_in_equals_signs() -> None:
     keys = read_keys(settings(api_keys="plain,c2VjcmV0IHNlY3JldA==,named=c2VjcmV0Mg=="))
     assert list(keys) == ["key-1", "key-2", "named"]

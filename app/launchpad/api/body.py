@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+import codecs
+import re
+from typing import Any, Final, cast
 
 import msgspec
-from starlette.types import Receive
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.types import Receive, Scope
 
 from launchpad.errors import PayloadTooLargeError, RequestError
+
+_ESCAPE: Final = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+    rb"|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
+    re.DOTALL,
+)
+_REPLACEMENT: Final = rb"\ufffd"
 
 
 class ClientLeftError(Exception):
@@ -42,11 +53,22 @@ async def read_body(receive: Receive, limit: int) -> bytes:
     return b"".join(chunks)
 
 
-async def read_json(receive: Receive, limit: int) -> dict[str, Any]:
-    """The body as a JSON object. Raises `RequestError` where it is none."""
+async def read_json(scope: Scope, receive: Receive, limit: int) -> dict[str, Any]:
+    """The body as a JSON object. Raises `RequestError`; `HTTPException` 415 where it is compressed.
+
+    A byte order mark is skipped (RFC 8259, 8.1); an escaped surrogate without its other half, which
+    the grammar allows and UTF-8 does not, becomes U+FFFD.
+    """
     body = await read_body(receive, limit)
+    coding = Headers(scope=scope).get("content-encoding", "").strip().lower()
+    if coding not in {"", "identity"}:
+        raise HTTPException(
+            415,
+            f"The body's Content-Encoding is {coding[:64]!r}; send it as it is, without one.",
+            {"accept-encoding": "identity"},
+        )
     try:
-        payload = msgspec.json.decode(body)
+        payload = _decode(body.removeprefix(codecs.BOM_UTF8))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise RequestError(f"The body is not valid JSON: {error}", code="invalid_json") from error
     if not isinstance(payload, dict):
@@ -54,3 +76,19 @@ async def read_json(receive: Receive, limit: int) -> dict[str, Any]:
             f"The body is a JSON {type(payload).__name__}; send an object.", code="invalid_json"
         )
     return cast("dict[str, Any]", payload)
+
+
+def _decode(body: bytes) -> object:
+    try:
+        return msgspec.json.decode(body)
+    except msgspec.DecodeError:
+        # msgspec takes no lone surrogate. Backslashes stand in strings only, so this changes
+        # nothing else.
+        whole = _ESCAPE.sub(_without_lone_surrogate, body)
+        if whole == body:
+            raise
+        return msgspec.json.decode(whole)
+
+
+def _without_lone_surrogate(escape: re.Match[bytes]) -> bytes:
+    return _REPLACEMENT if escape["lone"] else escape[0]

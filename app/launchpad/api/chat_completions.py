@@ -43,7 +43,7 @@ class ChatCompletions(Endpoint):
     async def respond(self, scope: Scope, receive: Receive) -> ASGIApp:
         """Validate, start the run, and hand its stream to the response."""
         settings = self._settings
-        payload = await read_json(receive, settings.max_body_bytes)
+        payload = await read_json(scope, receive, settings.max_body_bytes)
         served = self._find(payload.get("model"))
         self._check_length(payload.get("messages"))
         request = served.chat_schema.model_validate(payload)

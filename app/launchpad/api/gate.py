@@ -77,7 +77,7 @@ class Gate:
             raise AuthenticationError(
                 "No API key was given. Send it as 'Authorization: Bearer KEY' or 'x-api-key: KEY'."
             )
-        digest = hashlib.sha256(presented.encode()).digest()
+        digest = hashlib.sha256(_as_typed(presented).encode()).digest()
         found = None
         for name, known in self._keys.items():
             # All of them are compared, so that time tells nothing about which one was near.
@@ -90,9 +90,20 @@ class Gate:
 
 def _presented(headers: Headers) -> str | None:
     scheme, _, token = headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and token.strip():
-        return token.strip()
+    # Not more than HTTP's own blanks: others may be bytes of a letter.
+    token = token.strip(" \t")
+    if scheme.lower() == "bearer" and token:
+        return token
     return headers.get("x-api-key") or None
+
+
+def _as_typed(key: str) -> str:
+    """A header's value, which ASGI servers decode as Latin-1, as the person typed it."""
+    try:
+        return key.encode("latin-1").decode()
+    except UnicodeDecodeError:
+        # Browsers send Latin-1.
+        return key
 
 
 def _hostname(url: str) -> str | None:
@@ -142,10 +153,11 @@ def _digest(name: str, value: str) -> bytes:
 
 def _lines_of(path: Path) -> list[str]:
     try:
-        text = path.read_text()
-    except OSError as error:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not in UTF-8"
         raise ConfigurationError(
-            f"LAUNCHPAD_API_KEYS_FILE {path} cannot be read: {error.strerror}."
+            f"LAUNCHPAD_API_KEYS_FILE {path} cannot be read: {reason}."
         ) from error
     lines = [line.strip() for line in text.splitlines()]
     return [line for line in lines if line and not line.startswith("#")]

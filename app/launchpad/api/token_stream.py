@@ -60,7 +60,7 @@ class TokenStream(Endpoint):
     async def respond(self, scope: Scope, receive: Receive) -> ASGIApp:
         """Validate, start the run, and hand its stream to the response."""
         if scope["method"] == "POST":
-            body = await read_json(receive, self._settings.max_body_bytes)
+            body = await read_json(scope, receive, self._settings.max_body_bytes)
             return self._stream(scope, body, ids=False)
         headers = Headers(scope=scope)
         if headers.get("sec-fetch-site") == "cross-site" and "origin" not in headers:

@@ -1,0 +1,71 @@
+"""The request's body, over a real socket."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import httpx
+import pytest
+
+from .conftest import chat
+
+PATH = "/v1/chat/completions"
+
+
+def post(client: httpx.Client, body: bytes, **headers: str) -> httpx.Response:
+    return client.post(PATH, content=body, headers={"content-type": "application/json", **headers})
+
+
+def said(answer: httpx.Response) -> str:
+    assert answer.status_code == 200, answer.text
+    words: str = answer.json()["choices"][0]["message"]["content"]
+    return words.strip()
+
+
+@pytest.mark.parametrize(
+    ("text", "heard"),
+    [
+        (r"a\ud83d", "a\ufffd"),
+        (r"a\uDE00b", "a\ufffdb"),
+        (r"\ud83d\ud83d\ude00", "\ufffd😀"),
+        (r"\ude00\ud83d", "\ufffd\ufffd"),
+        (r"\\ud83d \ud83d", "\\ud83d \ufffd"),
+        (r"\\\ud83d\"", '\\\ufffd"'),
+        (r"\ud83d\ude00", "😀"),
+    ],
+)
+def test_half_a_surrogate_pair_is_a_replacement_character(
+    client: httpx.Client, text: str, heard: str
+) -> None:
+    body = json.dumps(chat("WORDS")).replace("WORDS", text).encode()
+    assert said(post(client, body)) == heard
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"model": "\\ud83d', b'{"model": "\\ud83"}', b"\\ud83d", b'"\\']
+)
+def test_other_broken_json_stays_broken(client: httpx.Client, body: bytes) -> None:
+    answer = post(client, body)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["code"] == "invalid_json"
+
+
+def test_a_byte_order_mark_is_skipped(client: httpx.Client) -> None:
+    assert said(post(client, b"\xef\xbb\xbf" + json.dumps(chat("hi")).encode())) == "hi"
+
+
+@pytest.mark.parametrize("path", [PATH, "/chat/stream"])
+def test_a_compressed_body_is_refused_in_clear_words(client: httpx.Client, path: str) -> None:
+    body = gzip.compress(json.dumps(chat("x" * 1000)).encode())
+    answer = client.post(path, content=body, headers={"content-encoding": "gzip"})
+    assert answer.status_code == 415
+    error = answer.json()["error"]
+    assert error["code"] == "unsupported_media_type"
+    assert "Content-Encoding is 'gzip'" in error["message"]
+    assert answer.headers["accept-encoding"] == "identity"
+
+
+def test_an_identity_encoding_is_none(client: httpx.Client) -> None:
+    body = json.dumps(chat("hi")).encode()
+    assert said(post(client, body, **{"content-encoding": "Identity"})) == "hi"
