@@ -86,12 +86,3 @@ def test_values_within_a_schema_are_bounded_too(keyword: str):
     for _ in range(900):
         value = [value]
     assert "levels deep" in (schema_problem({"properties": {"a": {keyword: value}}}) or "")
-
-
-def test_strict_wants_items_with_a_type():
-    for items in ({}, {"items": True}, {"items": {}}, {"items": {"description": "any"}}):
-        schema = {"properties": {"a": {"type": "array", **items}}}
-        assert schema_problem(schema) is None
-        assert "'properties.a.items' has to" in (schema_problem(schema, strict=True) or "")
-    for items in ({"items": {"type": "string"}}, {"prefixItems": [{}]}):
-        assert schema_problem({"type": "array", **items}, strict=True) is None

@@ -212,12 +212,6 @@ def json_schema(**fields: Any) -> dict[str, Any]:
             "the schema of function 'g' is not valid: 'properties.a' has to be a schema",
         ),
         (
-            {"tools": [tool(strict=True, parameters={"type": "array"})]},
-            "tools[0].function.parameters",
-            "invalid_function_parameters",
-            "'items' has to be a schema with a type",
-        ),
-        (
             {"response_format": json_schema(schema={"type": "objekt"})},
             "response_format",
             "invalid_json_schema",

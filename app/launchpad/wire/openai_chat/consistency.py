@@ -52,7 +52,7 @@ def _check_tools(request: OpenAIChatSchema) -> set[str]:
                 {"param": f"tools[{position}].function.name"},
             )
         names.add(function.name)
-        problem = schema_problem(function.parameters or {}, strict=function.strict is True)
+        problem = schema_problem(function.parameters or {})
         if problem is not None:
             raise PydanticCustomError(
                 "invalid_schema",
@@ -95,7 +95,7 @@ def _check_format(request: OpenAIChatSchema) -> None:
     if not isinstance(request.response_format, JsonSchemaFormat):
         return
     spec = request.response_format.json_schema
-    problem = schema_problem(spec.get("schema") or {}, strict=spec.get("strict") is True)
+    problem = schema_problem(spec.get("schema") or {})
     if problem is not None:
         raise PydanticCustomError(
             "invalid_schema",

@@ -1,7 +1,8 @@
 """Whether a client's JSON schema is one in shape, before a model is asked with it.
 
-Not whether it makes sense: references are not followed, patterns not compiled, and unknown keywords
-pass. Source: JSON Schema 2020-12, and the older `definitions` and lists in `items`.
+Not whether it makes sense: references are not followed, patterns not compiled, unknown keywords pass,
+and what strict mode wants is for those to say who have it. Source: JSON Schema 2020-12, and the
+older `definitions` and lists in `items`.
 """
 
 from __future__ import annotations
@@ -34,7 +35,6 @@ _LISTS: Final = frozenset({"allOf", "anyOf", "oneOf", "prefixItems"})
 _MAPS: Final = frozenset(
     {"$defs", "definitions", "dependentSchemas", "patternProperties", "properties"}
 )
-_TYPED_BY: Final = frozenset({"type", "$ref", "anyOf", "oneOf", "allOf", "enum", "const"})
 
 
 def _is_string(value: object) -> bool:
@@ -109,32 +109,27 @@ class _WrongError(Exception):
     """Says what is wrong, and where."""
 
 
-def schema_problem(schema: object, *, strict: bool = False) -> str | None:
-    """What is wrong with `schema`, and where, in words that end a sentence; None for nothing.
-
-    `strict` is OpenAI's: an array has to say what its items are.
-    """
+def schema_problem(schema: object) -> str | None:
+    """What is wrong with `schema`, and where, in words that end a sentence; None for nothing."""
     waiting = [_Place(schema)]
     try:
         while waiting:
             place = waiting.pop()
             if place.depth > MAX_DEPTH:
                 return f"it is nested more than {MAX_DEPTH} levels deep"
-            waiting += _parts(place, strict=strict) if place.is_schema else _within(place)
+            waiting += _parts(place) if place.is_schema else _within(place)
     except _WrongError as wrong:
         return str(wrong)
     return None
 
 
-def _parts(place: _Place, *, strict: bool) -> list[_Place]:
+def _parts(place: _Place) -> list[_Place]:
     """What stands in a schema whose own keywords are right; raises `_WrongError`."""
     if isinstance(place.value, bool):
         return []
     if not isinstance(place.value, dict):
         raise _wrong(place, "a schema (an object or a boolean)")
     schema = cast("dict[str, Any]", place.value)
-    if strict and _has_untyped_items(schema):
-        raise _wrong(place, "a schema with a type, as 'strict' needs", ".items")
     parts: list[_Place] = []
     for keyword, value in schema.items():
         step = f".{keyword}"
@@ -164,13 +159,6 @@ def _within(place: _Place) -> list[_Place]:
     else:
         parts = cast("list[Any]", place.value)
     return [place.inner(part, is_schema=False) for part in parts if isinstance(part, dict | list)]
-
-
-def _has_untyped_items(schema: Mapping[str, object]) -> bool:
-    if schema.get("type") != "array" or schema.get("prefixItems"):
-        return False
-    items = schema.get("items")
-    return not isinstance(items, dict) or _TYPED_BY.isdisjoint(cast("dict[str, object]", items))
 
 
 def _wrong(place: _Place, expected: str, *steps: str) -> _WrongError:
