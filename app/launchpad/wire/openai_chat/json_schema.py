@@ -1,8 +1,8 @@
 """Whether a client's JSON schema is one in shape, before a model is asked with it.
 
-Not whether it makes sense: references are not followed, patterns not compiled, unknown keywords pass,
-and what strict mode wants is for those to say who have it. Source: JSON Schema 2020-12, and the
-older `definitions` and lists in `items`.
+Not whether it makes sense: references are not followed, patterns not compiled, unknown keywords
+pass, and what strict mode wants is for those to say who have it. Source: JSON Schema 2020-12, and
+the older `definitions` and lists in `items`.
 """
 
 from __future__ import annotations
