@@ -13,7 +13,7 @@ from launchpad.errors import ConfigurationError
 from launchpad.models.agent import instructions_of
 from launchpad.models.config import AgentConfig
 from launchpad.models.provider import build_model
-from launchpad.models.scope import merged_parameters, merged_settings, request_scope
+from launchpad.models.scope import merged_settings, request_scope
 from launchpad.observe.tracing import instrumentation
 
 if TYPE_CHECKING:
@@ -40,7 +40,8 @@ async def open_answer(
     from pydantic_ai.direct import model_request_stream
     from pydantic_ai.models import ModelRequestParameters
 
-    from launchpad.models.openai_compatible.client import listen, stop_listening
+    from launchpad.models.live import ChatLive
+    from launchpad.models.opening import Opening
     from launchpad.models.streaming import live_of, live_of_text
 
     _check(config)
@@ -49,7 +50,6 @@ async def open_answer(
     model = build_model(config)
     given = cast("ModelSettings | None", config.model_settings)
     settings = merged_settings(scope, given, client_form=form)
-    tools = scope.client_tools if scope is not None and form else ()
     traced = instrumentation()
     learnt = None
     if traced is None and not (form and scope is not None and scope.has_form):
@@ -60,27 +60,26 @@ async def open_answer(
                 yield live_of_text(known)
             return
     parameters = _parameters(config) or ModelRequestParameters()
-    opened = listen()
-    async with model_request_stream(
-        model,
-        messages,
-        model_settings=settings,
-        model_request_parameters=merged_parameters(scope, parameters, client_form=form),
-        instrument=traced,
-    ) as response:
-        stop_listening()
-        if learnt is not None:
-            learnt[0].learn(learnt[1], opened)
-        client = frozenset(tool.name for tool in tools)
-        # The server has no tools here: whatever the model calls, it calls for the client.
-        live, behind = live_of(opened, response, client, others_are_clients=True)
-        if traced is None and opened.stream is not None:
-            opened.stream.live_only()
-        yield live
-        if traced is not None:
-            # The span takes the answer from here; it comes in one piece.
-            async for _ in behind:
-                pass
+    with Opening(model, settings, parameters, scope if form else None) as asked:
+        async with model_request_stream(
+            model,
+            messages,
+            model_settings=settings,
+            model_request_parameters=asked.parameters,
+            instrument=traced,
+        ) as response:
+            opened = asked.begun()
+            if learnt is not None:
+                learnt[0].learn(learnt[1], opened)
+            # The server has no tools here: whatever the model calls, it calls for the client.
+            live, behind = live_of(opened, response, asked.client_tools, others_are_clients=True)
+            if traced is None and opened.stream is not None and isinstance(live, ChatLive):
+                opened.stream.live_only()
+            yield live
+            if traced is not None:
+                # The span takes the answer from here; it comes in one piece.
+                async for _ in behind:
+                    pass
 
 
 def _learnt(

@@ -86,11 +86,19 @@ def merged_parameters(
         return parameters
     if scope.client_tools:
         # "external" is pydantic-ai's word for a tool that it must not run.
-        tools = [replace(tool, kind="external") for tool in scope.client_tools]
+        tools = [
+            replace(tool, kind="external", parameters_json_schema=_object_schema(tool))
+            for tool in scope.client_tools
+        ]
         parameters = replace(parameters, function_tools=[*parameters.function_tools, *tools])
     if parameters.output_mode == "text":
         parameters = _with_format(parameters, scope.response_format or {})
     return parameters
+
+
+def _object_schema(tool: ToolDefinition) -> dict[str, Any]:
+    """A tool's schema; the empty one, which allows anything, in words that every provider takes."""
+    return tool.parameters_json_schema or {"type": "object", "properties": {}}
 
 
 def _with_format(

@@ -24,12 +24,13 @@ from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
 from launchpad.models.counting import CountingModel
 from launchpad.models.event_live import EventLive, usage_of
 from launchpad.models.live import ChatLive, LiveStream, Names, finish_reason_of
-from launchpad.models.openai_compatible.client import Opened, listen, stop_listening
+from launchpad.models.openai_compatible.client import Opened
+from launchpad.models.openai_compatible.special_tokens import broke_tokens
+from launchpad.models.opening import Opening
 from launchpad.models.responses import AgentView, TeeResponse
 from launchpad.models.scope import (
     RequestScope,
     count_usage,
-    merged_parameters,
     merged_settings,
     request_scope,
 )
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
 
 __all__ = ["LiveStream", "RequestScope", "StreamingModel", "live_stream", "request_scope"]
 
-_NO_NAMES: frozenset[str] = frozenset()
 _TEXT = Names()
 _CHAT = Names(others_are_clients=True)
 _live: WeakValueDictionary[str, LiveStream] = WeakValueDictionary()
@@ -84,28 +84,25 @@ class StreamingModel(CountingModel):
         scope = request_scope.get()
         form = self.allow_client_form
         settings = merged_settings(scope, model_settings, client_form=form)
-        parameters = merged_parameters(scope, model_request_parameters, client_form=form)
-        client = _NO_NAMES
-        if scope is not None and form and scope.client_tools:
-            client = frozenset(tool.name for tool in scope.client_tools)
-        opened = listen()
-        async with self.wrapped.request_stream(
-            messages, settings, parameters, run_context
-        ) as response:
-            stop_listening()
-            live, behind = live_of(opened, response, client)
-            run_id = run_context.run_id if run_context is not None else None
-            if run_id is not None:
-                _live[run_id] = live
-            view = AgentView(behind, client)
-            try:
-                yield view
-            finally:
-                if run_id is not None and _live.get(run_id) is live:
-                    del _live[run_id]
-            if not live.counted:
-                # The node reads the answer by pydantic-ai's own means.
-                count_usage(usage_of(view.usage), finish_reason_of(view.get().finish_reason))
+        asked = Opening(self.wrapped, settings, model_request_parameters, scope if form else None)
+        client = asked.client_tools
+        with asked:
+            async with self.wrapped.request_stream(
+                messages, settings, asked.parameters, run_context
+            ) as response:
+                live, behind = live_of(asked.begun(), response, client)
+                run_id = run_context.run_id if run_context is not None else None
+                if run_id is not None:
+                    _live[run_id] = live
+                view = AgentView(behind, client)
+                try:
+                    yield view
+                finally:
+                    if run_id is not None and _live.get(run_id) is live:
+                        del _live[run_id]
+                if not live.counted:
+                    # The node reads the answer by pydantic-ai's own means.
+                    count_usage(usage_of(view.usage), finish_reason_of(view.get().finish_reason))
 
 
 def live_of_text(stream: ChatStream) -> LiveStream:
@@ -127,8 +124,10 @@ def live_of(
     names = _names(response.model_request_parameters, client)
     if others_are_clients:
         names = replace(names, others_are_clients=True)
-    if opened.stream is not None and not opened.stream.closed:
-        return ChatLive(opened.stream, names), response
+    stream = opened.stream
+    # Where pydantic-ai has changed the prompt, it has to change the answer back: it is read there.
+    if stream is not None and not stream.closed and not broke_tokens(opened.body):
+        return ChatLive(stream, names), response
     tee = TeeResponse(response)
     return EventLive(tee, names), tee
 

@@ -26,6 +26,7 @@ from launchpad.models.openai_compatible.stream import ChatStream, Reading
 from launchpad.models.openai_compatible.watchdog import Patience
 
 if TYPE_CHECKING:
+    from launchpad.models.openai_compatible.client_form import ClientForm
     from launchpad.models.openai_compatible.learnt import LearntRequests
 
 Locate = Callable[[], Awaitable[Endpoint]]
@@ -42,8 +43,12 @@ class RequestOptions:
 
 @dataclass(slots=True)
 class Opened:
-    """The latest stream that was opened while a caller was listening for it, and its request."""
+    """The latest stream that was opened while a caller was listening for it, and its request.
 
+    `form` is what the request is to ask for as the client gave it.
+    """
+
+    form: ClientForm | None = None
     stream: ChatStream | None = None
     body: Mapping[str, Any] | None = None
     options: RequestOptions = RequestOptions()
@@ -52,9 +57,12 @@ class Opened:
 _listening: ContextVar[Opened | None] = ContextVar("launchpad_opened_stream", default=None)
 
 
-def listen() -> Opened:
-    """From now on, this task's requests through a `StreamingOpenAI` leave their stream here."""
-    opened = Opened()
+def listen(form: ClientForm | None = None) -> Opened:
+    """From now on, this task's requests through a `StreamingOpenAI` leave their stream here.
+
+    They ask for `form` as it is.
+    """
+    opened = Opened(form)
     _listening.set(opened)
     return opened
 
@@ -62,6 +70,12 @@ def listen() -> Opened:
 def stop_listening() -> None:
     """Requests leave their stream nowhere again."""
     _listening.set(None)
+
+
+def asked_form() -> ClientForm | None:
+    """The form that this task's requests are to ask for as it is."""
+    listener = _listening.get()
+    return listener.form if listener is not None else None
 
 
 class StreamingOpenAI(openai.AsyncOpenAI):
@@ -200,6 +214,8 @@ class _Completions(AsyncCompletions):
         **params: Any,
     ) -> Any:
         body = {name: value for name, value in params.items() if not isinstance(value, _LEFT_OUT)}
+        if (form := asked_form()) is not None:
+            form.put_back(body)
         body.update(as_object(extra_body))
         return await self._ours.complete(
             stream=stream is True, options=RequestOptions(extra_headers, timeout), body=body

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from os import environ
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from genai_prices import calc_price
 from pydantic_ai import ModelSettings
+from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.profiles import ModelProfile
 from pydantic_ai.providers.openai import OpenAIProvider
@@ -15,14 +17,11 @@ from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 from pydantic_ai.usage import RequestUsage
 
 from launchpad.models.config import AgentConfig, ModelProvider
-from launchpad.models.openai_compatible.client import Locate, StreamingOpenAI
+from launchpad.models.openai_compatible.client import Locate, StreamingOpenAI, asked_form
 from launchpad.models.openai_compatible.request import Endpoint
 from launchpad.models.openai_compatible.stream import Reading
 from launchpad.models.openai_compatible.watchdog import Patience
 from launchpad.settings import Settings
-
-if TYPE_CHECKING:
-    from pydantic_ai.models import Model
 
 _NO_KEY = "not-needed"
 _LOCAL_NAME = "local"
@@ -32,6 +31,35 @@ _LOCAL_PROFILE = ModelProfile(
     default_structured_output_mode="native",
     supports_tools=False,
 )
+
+
+class _AsGiven(Model):
+    """A model that leaves a client's tools and format as they are: `ClientForm` puts them back."""
+
+    def customize_request_parameters(
+        self, model_request_parameters: ModelRequestParameters
+    ) -> ModelRequestParameters:
+        """As the model's own, for what is not the client's."""
+        given, form = model_request_parameters, asked_form()
+        if form is None:
+            return super().customize_request_parameters(given)
+        output = given.output_object if form.response_format is not None else None
+        ours = replace(
+            given,
+            function_tools=[tool for tool in given.function_tools if not form.owns(tool)],
+            output_object=given.output_object if output is None else None,
+        )
+        changed = super().customize_request_parameters(ours)
+        clients = [tool for tool in given.function_tools if form.owns(tool)]
+        return replace(
+            changed,
+            function_tools=[*changed.function_tools, *clients],
+            output_object=changed.output_object if output is None else output,
+        )
+
+
+class _ChatModel(_AsGiven, OpenAIChatModel):
+    pass
 
 
 def build(config: AgentConfig, settings: Settings) -> Model:
@@ -50,8 +78,8 @@ def build(config: AgentConfig, settings: Settings) -> Model:
     name = cast("str", config.model_name)
     client = _client(cast("str", base_url), api_key, settings, OpenAIProvider.model_profile(name))
     if config.model_provider is ModelProvider.OPENAI and _is_openais(name, client):
-        return OpenAIChatModel(name, provider=OpenAIProvider(openai_client=client))
-    return OpenAIChatModel(name, provider=_compatible("compatible", client))
+        return _ChatModel(name, provider=OpenAIProvider(openai_client=client))
+    return _ChatModel(name, provider=_compatible("compatible", client))
 
 
 def _is_openais(name: str, client: StreamingOpenAI) -> bool:
@@ -83,7 +111,11 @@ def _ollama(config: AgentConfig, settings: Settings) -> Model:
     api_key = config.api_key or environ.get("OLLAMA_API_KEY")
     name = cast("str", config.model_name)
     client = _client(base_url, api_key, settings, OllamaProvider.model_profile(name))
-    return OllamaModel(name, provider=OllamaProvider(openai_client=client))
+
+    class Model(_AsGiven, OllamaModel):
+        """Ollama's."""
+
+    return Model(name, provider=OllamaProvider(openai_client=client))
 
 
 def _openrouter(config: AgentConfig, settings: Settings) -> Model:
@@ -94,7 +126,11 @@ def _openrouter(config: AgentConfig, settings: Settings) -> Model:
     api_key = config.api_key or environ.get("OPENROUTER_API_KEY")
     name = cast("str", config.model_name)
     client = _client(base_url, api_key, settings, OpenRouterProvider.model_profile(name))
-    return OpenRouterModel(name, provider=OpenRouterProvider(openai_client=client))
+
+    class Model(_AsGiven, OpenRouterModel):
+        """OpenRouter's."""
+
+    return Model(name, provider=OpenRouterProvider(openai_client=client))
 
 
 def _local(config: AgentConfig, settings: Settings) -> Model:
@@ -107,7 +143,7 @@ def _local(config: AgentConfig, settings: Settings) -> Model:
         return Endpoint(url, {"Authorization": f"Bearer {found.api_key}"})
 
     client = _client("http://127.0.0.1/v1", None, settings, _LOCAL_PROFILE, locate)
-    return OpenAIChatModel(
+    return _ChatModel(
         config.model_name or _LOCAL_NAME,
         provider=_compatible("local", client),
         profile=_LOCAL_PROFILE,

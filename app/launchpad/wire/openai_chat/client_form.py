@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 __all__ = ["response_format", "tool_choice", "tool_definitions"]
 
 
+_NO_PARAMETERS: dict[str, Any] = {"type": "object", "properties": {}}
+
+
 def tool_definitions(request: OpenAIChatSchema) -> list[ToolDefinition]:
     """The client's tools that the model may call."""
     if not request.client_tools:
@@ -24,7 +27,9 @@ def tool_definitions(request: OpenAIChatSchema) -> list[ToolDefinition]:
         ToolDefinition(
             name=tool.function.name,
             description=tool.function.description,
-            parameters_json_schema=tool.function.parameters or {"type": "object", "properties": {}},
+            parameters_json_schema=_NO_PARAMETERS
+            if tool.function.parameters is None
+            else tool.function.parameters,
             strict=tool.function.strict,
         )
         for tool in request.client_tools

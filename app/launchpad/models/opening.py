@@ -1,0 +1,114 @@
+"""A request on its way to a model: what it asks for, who listens, and what a refusal means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from pydantic_ai.exceptions import UserError
+from pydantic_ai.models.fallback import FallbackModel
+from pydantic_ai.models.wrapper import WrapperModel
+
+from launchpad.errors import UnsupportedParameterError
+from launchpad.models.openai_compatible.client import Opened, listen, stop_listening
+from launchpad.models.openai_compatible.client_form import ClientForm
+from launchpad.models.scope import RequestScope, merged_parameters
+from launchpad.models.upstream_errors import safe_words
+
+if TYPE_CHECKING:
+    from pydantic_ai import ModelSettings
+    from pydantic_ai.models import Model, ModelRequestParameters
+
+__all__ = ["Opening"]
+
+
+class Opening:
+    """Stands around one streamed request to `model`; say `begun` once its answer is there.
+
+    `parameters` become the agent's own with the form that `scope` has, None where the client's
+    form is not for this model. Where the model cannot be asked for that form, leaving raises
+    `UnsupportedParameterError`.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        settings: ModelSettings | None,
+        parameters: ModelRequestParameters,
+        scope: RequestScope | None,
+    ) -> None:
+        self._model = model
+        self._settings = settings
+        self._own = parameters
+        self._scope = scope
+        self._form = _form(scope, parameters)
+        self._begun = False
+        self._opened = Opened()
+        self.parameters = merged_parameters(scope, parameters, client_form=True)
+        self.client_tools = frozenset(self._form.tools if self._form is not None else ())
+
+    def __enter__(self) -> Self:
+        self._opened = listen(self._form)
+        return self
+
+    def begun(self) -> Opened:
+        """The request was sent, its answer has begun: what our own reader has of it."""
+        stop_listening()
+        self._begun = True
+        return self._opened
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._begun:
+            return
+        stop_listening()
+        if isinstance(error, UserError) and (param := self._refused()) is not None:
+            words = safe_words(str(error)) or "its rules for schemas are stricter."
+            raise UnsupportedParameterError(
+                f"The model cannot be asked for this {param!r}: {words}", param=param
+            ) from error
+
+    def _refused(self) -> str | None:
+        """Which part of the client's form a model does not take, where that is what it is about."""
+        if self._form is None or not self._prepares(self._own):
+            return None
+        for param in ("tools", "response_format"):
+            part = RequestScope(**{_FIELDS[param]: getattr(self._scope, _FIELDS[param])})
+            if not self._prepares(merged_parameters(part, self._own, client_form=True)):
+                return param
+        return None
+
+    def _prepares(self, parameters: ModelRequestParameters) -> bool:
+        try:
+            for model in _asked(self._model):
+                model.prepare_request(self._settings, parameters)
+        except UserError:
+            return False
+        return True
+
+
+_FIELDS = {"tools": "client_tools", "response_format": "response_format"}
+
+
+def _form(scope: RequestScope | None, parameters: ModelRequestParameters) -> ClientForm | None:
+    if scope is None or not scope.has_form:
+        return None
+    # An agent's own output comes before the client's format: see `merged_parameters`.
+    wanted = scope.response_format if parameters.output_mode == "text" else None
+    return ClientForm({tool.name: tool for tool in scope.client_tools}, wanted)
+
+
+def _asked(model: Any) -> Iterator[Model]:
+    """The models that may be asked in the end."""
+    if isinstance(model, FallbackModel):
+        for one in model.models:
+            yield from _asked(one)
+    elif isinstance(model, WrapperModel):
+        yield from _asked(model.wrapped)
+    else:
+        yield model
