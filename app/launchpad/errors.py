@@ -177,7 +177,8 @@ class OutputError(NodeError):
 class UpstreamError(LaunchpadError):
     """A model provider failed. The message names no host, key or internal address.
 
-    Args: message; status: what the client gets (502 by default); code; retry_after in seconds.
+    Args: message; status: what the client gets (502 by default); code; param: which one of the
+    client's parameters it rejects; retry_after in seconds.
     """
 
     status = 502
@@ -192,10 +193,12 @@ class UpstreamError(LaunchpadError):
         status: int = 502,
         code: str | None = None,
         type: str | None = None,
+        param: str | None = None,
         retry_after: float | None = None,
     ) -> None:
         super().__init__(message)
         self.status = status
+        self.param = param
         self.retry_after = retry_after
         if code is not None:
             self.code = code

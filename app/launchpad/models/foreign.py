@@ -14,7 +14,18 @@ from launchpad.models.config import ModelProvider as P
 if TYPE_CHECKING:
     from pydantic_ai.models import Model
 
+    from launchpad.settings import Settings
+
 _Provider = TypeVar("_Provider")
+
+
+def build(config: AgentConfig, settings: Settings) -> Model:
+    """The model of one of `FOREIGN`'s providers, with our timeouts and cut detection around it."""
+    from launchpad.models.openai_compatible.watchdog import patience_of
+    from launchpad.models.watched import WatchedModel
+
+    model = FOREIGN[cast("P", config.model_provider)](config)
+    return WatchedModel(model, patience_of(settings))
 
 
 def _responses(config: AgentConfig) -> Model:

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from launchpad.errors import ConfigurationError, MissingConfigurationError
 from launchpad.models.config import AgentConfig, ModelProvider
 from launchpad.models.loops import LoopScope, loop_scope
+from launchpad.models.openai_compatible.watchdog import patience_of
 from launchpad.models.provider import check_config, resolve
-from launchpad.settings import get_settings
+from launchpad.settings import Settings, get_settings
 
 if TYPE_CHECKING:
     from langchain_openai import ChatOpenAI
@@ -65,7 +66,7 @@ def chat_model(model: str | None = None, **options: Any) -> ChatOpenAI:
     settings = get_settings()
     given: dict[str, Any] = {
         "stream_usage": True,
-        "timeout": _timeout(settings.connect_timeout, settings.first_token_timeout),
+        "timeout": _timeout(settings),
         "stream_chunk_timeout": None,
         # A client had better hear of a full upstream at once, and when to come back.
         "max_retries": 0,
@@ -116,10 +117,15 @@ def _local() -> dict[str, Any]:
     }
 
 
-def _timeout(connect: float, read: float) -> Any:
+def _timeout(settings: Settings) -> Any:
+    """The client's own limit of silence, for models outside of a `LangChainStreamingNode`.
+
+    In one, the node times each model's tokens, and comes first.
+    """
     import openai
 
-    return openai.Timeout(read, connect=connect)
+    patience = patience_of(settings)
+    return openai.Timeout(patience.whole_answer, connect=patience.connect)
 
 
 def _own_client(timeout: Any) -> Any:

@@ -242,9 +242,9 @@ def _build(config: AgentConfig, settings: Settings) -> Model:
             from launchpad.models.openai_compatible.models import build
 
             return build(config, settings)
-        from launchpad.models.foreign import FOREIGN
+        from launchpad.models import foreign
 
-        return FOREIGN[provider](config)
+        return foreign.build(config, settings)
     except ImportError as error:
         extra = _NEEDS[provider].extra or "openai"
         raise MissingConfigurationError(

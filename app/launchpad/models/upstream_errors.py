@@ -18,6 +18,7 @@ address, path or key is in them.
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Iterator
@@ -40,6 +41,8 @@ _UNSAFE = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 _LONGEST = 500
+_PARAMETER = re.compile(r"[A-Za-z_][\w.\[\]-]{0,63}", re.ASCII)
+"""A parameter's name or path: `max_tokens`, `messages[1].content`."""
 _STATUS_BY_CODE = {
     "rate_limit_exceeded": 429,
     "rate_limit_error": 429,
@@ -110,6 +113,7 @@ def http_error(
             status=400,
             code=code or "upstream_rejected",
             type="invalid_request_error",
+            param=_parameter(said.get("param")),
         )
     if status == 408:
         return UpstreamTimeoutError("The model provider timed out.")
@@ -140,6 +144,16 @@ def in_stream_error(said: object) -> UpstreamError:
         if status is not None:
             return http_error(status, {"error": body})
     return UpstreamError("The model provider failed while it answered.")
+
+
+def cut() -> UpstreamError:
+    """The error for an answer that ended without a finish reason."""
+    return UpstreamError("The model provider's answer ended early.", code="upstream_cut")
+
+
+def unreadable() -> UpstreamError:
+    """The error for an answer that is not what the provider's protocol has there."""
+    return UpstreamError("The model provider sent something that is not a chat stream.")
 
 
 def safe_words(message: object) -> str | None:
@@ -217,9 +231,11 @@ def _seconds(headers: Any) -> float | None:
     except (KeyError, TypeError):
         return None
     try:
-        return float(said)
+        wait = float(said)
     except ValueError:
         pass
+    else:
+        return wait if math.isfinite(wait) and wait >= 0 else None
     try:
         when = parsedate_to_datetime(said)
     except ValueError:
@@ -241,6 +257,11 @@ def _code_of(said: dict[str, Any]) -> str | None:
         return code
     kind = said.get("type")
     return kind if isinstance(kind, str) and kind in _STATUS_BY_CODE else None
+
+
+def _parameter(name: object) -> str | None:
+    """Which parameter an upstream rejects, where that is the name of one and nothing else."""
+    return name if isinstance(name, str) and _PARAMETER.fullmatch(name) else None
 
 
 def _word(code: object) -> str | None:

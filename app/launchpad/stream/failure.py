@@ -31,6 +31,7 @@ def failed(error: BaseException) -> RunFailed:
             status=cause.status,
             type=cause.type,
             code=cause.code,
+            param=cause.param,
             retry_after=cause.retry_after,
         )
     if not isinstance(error, LaunchpadError):

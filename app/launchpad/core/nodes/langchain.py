@@ -16,7 +16,10 @@ from launchpad.errors import MissingConfigurationError, NodeError
 from launchpad.events import FinishReason, Usage
 from launchpad.models.langchain import build_aside
 from launchpad.models.loops import loop_scope
+from launchpad.models.openai_compatible.watchdog import patience_of
 from launchpad.models.provider import model_settings_key
+from launchpad.models.silence import Silence
+from launchpad.models.upstream_errors import as_upstream_error
 from launchpad.settings import get_settings
 
 if TYPE_CHECKING:
@@ -46,7 +49,9 @@ class LangChainStreamingNode(Node):
     `get_runnable` builds it, once for all runs of the class on one event loop; `get_input` makes
     its input of the event. What each item of its stream becomes, `langchain_words` says. Token
     counts and the finish reason are read off the models' own runs, whatever comes after them in
-    the chain. Needs the extra `launchpad[langchain]`.
+    the chain. Each model's own silence is timed as any upstream's (`first_token_timeout`, which is
+    also the time for an answer that it gives in one piece, and `stall_timeout`); how long the
+    chain's other steps take is their business. Needs the extra `launchpad[langchain]`.
     """
 
     _words: Words | None = None
@@ -83,18 +88,25 @@ class LangChainStreamingNode(Node):
         from launchpad.core.nodes.langchain_calls import ModelCalls
         from launchpad.core.nodes.langchain_words import Words
 
-        self._words, self._calls = words, calls = Words(self.node_name), ModelCalls()
+        silence = Silence(patience_of(get_settings()))
+        self._words, self._calls = words, calls = Words(self.node_name), ModelCalls(silence)
         items = aiter(runnable.astream(self.get_input(task_context), {"callbacks": [calls]}))
         # A chain closes its last step only, and its model's request is in the first.
         begun = OpenGenerators()
         try:
             while True:
                 with begun:
-                    item = await anext(items, _END)
+                    item = await silence.within(anext(items, _END))
+                calls.check()
                 if item is _END:
                     break
                 for event in words.said(item):
                     yield event
+        except Exception as error:
+            found = calls.meant_by(error)
+            if found is None or as_upstream_error(error) is not None:
+                raise
+            raise found from error
         finally:
             await begun.aclose()
 

@@ -27,7 +27,7 @@ from launchpad.models.openai_compatible.json_values import as_object
 from launchpad.models.openai_compatible.sdk_chunks import SdkChunks
 from launchpad.models.openai_compatible.sse import EventSplitter, EventTooLargeError
 from launchpad.models.openai_compatible.watchdog import Watchdog
-from launchpad.models.upstream_errors import in_stream_error
+from launchpad.models.upstream_errors import cut, in_stream_error, unreadable
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,7 @@ class ChatStream:
         self._live: list[Item] = []
         self._chunks = SdkChunks()
         self._has_follower = True
+        self._answered = False
         self._ended = False
         self._closed = False
         self._error: UpstreamError | None = None
@@ -168,9 +169,7 @@ class ChatStream:
             if block:
                 self._decoder.decode(block, items)
         except (GarbageError, EventTooLargeError) as error:
-            self._fail(
-                UpstreamError("The model provider sent something that is not a chat stream."), error
-            )
+            self._fail(unreadable(), error)
         except UpstreamSaidError as error:
             self._fail(in_stream_error(error.error), error)
         if items:
@@ -178,6 +177,7 @@ class ChatStream:
                 isinstance(item, str) or _carries(item) for item in items
             ):
                 self._watchdog.progress()
+                self._answered = self._answered or any(map(_answers, items))
             if self._has_follower:
                 self._pending += items
             self._live += items
@@ -190,16 +190,13 @@ class ChatStream:
         return b"data: [DONE]\n\n" if rest in {b"data: [DONE]", b"data:[DONE]"} else b""
 
     def _end(self, cause: Exception | None) -> None:
-        """The body is over. Without a finish reason or `[DONE]` it is not a complete answer."""
+        """The body is over. It is complete with a finish reason, or with words and `[DONE]`."""
         if self._ended:
             return
         if self._watchdog.fired is not None:
             self._fail(UpstreamTimeoutError(self._watchdog.fired), cause)
-        elif not (self._decoder.finished or self._decoder.done):
-            self._fail(
-                UpstreamError("The model provider's answer ended early.", code="upstream_cut"),
-                cause,
-            )
+        elif not (self._decoder.finished or (self._decoder.done and self._answered)):
+            self._fail(cut(), cause)
         self._ended = True
         self._watchdog.stop()
 
@@ -221,3 +218,8 @@ def _carries(chunk: Chunk) -> bool:
     return bool(choice.get("finish_reason")) or any(
         value for name, value in delta.items() if name != "role"
     )
+
+
+def _answers(item: Item) -> bool:
+    """Whether an item is part of the answer itself: not its token counts."""
+    return isinstance(item, str) or (bool(item["choices"]) and _carries(item))

@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from launchpad.settings import Settings
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,6 +18,27 @@ class Patience:
     connect: float
     first_token: float
     stall: float
+
+    @property
+    def whole_answer(self) -> float:
+        """How long an answer that comes in one piece may take: nobody sees its tokens."""
+        return self.first_token + self.stall
+
+
+def patience_of(settings: Settings) -> Patience:
+    """What the settings allow."""
+    return Patience(settings.connect_timeout, settings.first_token_timeout, settings.stall_timeout)
+
+
+def patience_for(timeout: object, default: Patience) -> Patience:
+    """The request's own timeout (`ModelSettings.timeout`) in place of the settings'.
+
+    A number of seconds, or an `httpx2.Timeout`, whose `None`s leave the settings' as they are.
+    """
+    if isinstance(timeout, int | float):
+        return Patience(min(timeout, default.connect), timeout, timeout)
+    connect, read = getattr(timeout, "connect", None), getattr(timeout, "read", None)
+    return Patience(connect or default.connect, read or default.first_token, read or default.stall)
 
 
 class Watchdog:
