@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import time
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 
+from launchpad.core.nodes.base import Node
+from launchpad.core.task import TaskContext
 from launchpad.testing.gate import Gate
 from launchpad.testing.scripted_upstream import ScriptedUpstream
 from launchpad.testing.sse import open_stream
 from launchpad.testing.steps import Chunk, Hang, Repeat, WaitFor
 
-from .flows import FLOWS, seen
+from .flows import FLOWS, chain, seen
 from .harness import CHAT, Served, chat, eventually
 
 
@@ -141,6 +145,64 @@ def test_a_client_that_does_not_read_cannot_hold_up_the_end(
         served.join()
         client.read_all()
         assert client.ended == "reset"
+        client.close()
+
+
+class Hanging(Node):
+    """Its clean-up does not come to its end."""
+
+    async def process(self, task_context: TaskContext) -> AsyncIterator[str]:
+        yield "word"
+        await asyncio.Event().wait()
+
+    async def cleanup(self) -> None:
+        await asyncio.Event().wait()
+
+
+def test_a_second_signal_does_not_wait_for_a_clean_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("launchpad.cli.graceful.HURRIED_WORDS", 0.5)
+    with Served({"hang": chain(Hanging)}, heartbeat=0.0, shutdown_grace=600.0) as served:
+        stream = served.post(chat("hang"))
+        served.stop()
+        eventually(lambda: served.runs.closing, "the shutdown's beginning")
+        served.stop()
+        assert "shutting down" in stream.read_all()[-1].data
+        stream.close()
+        served.join()
+
+
+class Long(Node):
+    """More than any socket's buffers hold."""
+
+    async def process(self, task_context: TaskContext) -> AsyncIterator[str]:
+        for _ in range(120):
+            yield "y" * 100_000
+
+
+def test_who_still_takes_bytes_has_the_whole_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("launchpad.cli.graceful.LAST_WORDS", 1.0)
+    with Served({"long": chain(Long)}, shutdown_grace=60.0) as served:
+        body = chat("long") | {"stream": False}
+        client = open_stream(served.url + CHAT, body, receive_buffer=4096)
+        served.stop()
+        for _ in range(15):
+            time.sleep(0.1)  # a slow reader: longer than the last words, with no long pause
+            client.socket.recv(20_000)
+        taken = 0
+        while received := client.socket.recv(1_000_000):
+            taken += len(received)
+        assert taken > 11_000_000
+        client.close()
+        served.join()
+
+
+def test_who_takes_none_has_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("launchpad.cli.graceful.LAST_WORDS", 0.5)
+    with Served({"long": chain(Long)}, shutdown_grace=600.0, send_timeout=600.0) as served:
+        body = chat("long") | {"stream": False}
+        client = open_stream(served.url + CHAT, body, receive_buffer=4096)
+        served.stop()
+        served.join()
         client.close()
 
 

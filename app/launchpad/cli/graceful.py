@@ -8,12 +8,13 @@ import logging
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from types import FrameType
 from typing import cast
 
 import uvicorn
 
+from launchpad.cli.ending import HURRY, OVERTIME, end_within
 from launchpad.cli.protocol import LaunchpadProtocol
 from launchpad.runs.in_process import RUNS_STATE, Runs
 
@@ -23,6 +24,12 @@ logger = logging.getLogger("launchpad.server")
 
 LAST_WORDS = 5.0
 """Seconds that the error events of ended runs, and other short answers, may take to leave."""
+HURRIED_WORDS = 2.0
+"""The same after a second signal."""
+CANCELLATION = 1.0
+"""Seconds in which a request that is cancelled in the end can end properly."""
+STUBBORN = 2.0
+"""Seconds that what is left after the application's own end may hold up the process's."""
 TICK = 0.05
 
 
@@ -33,7 +40,8 @@ class GracefulServer(uvicorn.Server):
     open streams put off; and it raises the signal again in the end, so that the process does not
     exit with code 0. Here, at the first signal: accept no more, close idle connections, let the
     runs finish within `grace` seconds, end the rest with an error event, close what is left, stop
-    the application. A second signal leaves out the waiting.
+    the application. A second signal leaves out the waiting. With `run`, which ends the process
+    afterwards, nothing that a node does can keep it from ending: see `launchpad.cli.ending`.
 
     Args:
         config: with `LaunchpadProtocol` as its protocol.
@@ -54,9 +62,17 @@ class GracefulServer(uvicorn.Server):
         self._grace = grace
         self._ready = ready
         self._follows = follows
+        self._ends_process = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until a signal, as the last that this process does."""
+        self._ends_process = True
+        super().run(sockets)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Called by uvicorn."""
+        self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
         _settle_memory()
         if self.started and self._ready is not None:
@@ -67,9 +83,28 @@ class GracefulServer(uvicorn.Server):
         del frame
         if self._follows and sig == signal.SIGINT:
             return
-        if self.should_exit:
+        if self.should_exit and not self.force_exit:
             self.force_exit = True
-        self.should_exit = True
+            self._end_within(HURRY)
+        elif not self.should_exit:
+            self.should_exit = True
+            self._end_within(self._seconds() + OVERTIME)
+
+    def _seconds(self) -> float:
+        """The grace: how long runs may go on."""
+        runs = self._runs()
+        if self._grace is not None or runs is None:
+            return self._grace or 0.0
+        return runs.settings.shutdown_grace
+
+    def _runs(self) -> Runs | None:
+        # Before the start there is no lifespan, nor is its state filled in.
+        state = self.lifespan.state if self._loop is not None else {}
+        return cast("Runs | None", state.get(RUNS_STATE))
+
+    def _end_within(self, seconds: float) -> None:
+        if self._ends_process:
+            end_within(seconds, self._loop)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Called by uvicorn once the server is to end."""
@@ -77,32 +112,44 @@ class GracefulServer(uvicorn.Server):
             server.close()
         for one in sockets or ():
             one.close()
-        runs = cast("Runs | None", self.lifespan.state.get(RUNS_STATE))
+        until = time.monotonic() + self._seconds()
+        runs = self._runs()
         if runs is not None:
             await self._drain(runs)
-        await self._close_connections()
+        await self._close_connections(until)
         await self.lifespan.shutdown()
+        self._end_within(STUBBORN)
 
     async def _drain(self, runs: Runs) -> None:
-        grace = runs.settings.shutdown_grace if self._grace is None else self._grace
+        grace = self._seconds()
         if runs.active:
             logger.info("shutting down: %d runs go on, for up to %g s", runs.active, grace)
         draining = asyncio.get_running_loop().create_task(runs.shut_down(grace))
+        # It begins before the connections could begin one with the settings' grace.
+        await asyncio.sleep(0)
         # Idle connections close now; the others with the end of their response.
         for connection in list(self.server_state.connections):
             connection.shutdown()
         while not draining.done() and not self.force_exit:
             await asyncio.wait({draining}, timeout=TICK)
         if not draining.done():
+            draining.cancel()
             await runs.shut_down(0)
-        await draining
 
-    async def _close_connections(self) -> None:
-        """Let the last words leave; then nobody is waited for."""
+    async def _close_connections(self, until: float) -> None:
+        """Let the last words leave; then nobody is waited for but, `until` then, who takes some."""
         state = self.server_state
-        deadline = time.monotonic() + LAST_WORDS
+        began = time.monotonic()
+        takers = _Takers()
         # uvicorn tells nobody when one has closed.
-        while (state.connections or state.tasks) and time.monotonic() < deadline:  # noqa: ASYNC110
+        while state.connections or state.tasks:
+            now = time.monotonic()
+            taken = takers.last_taken(state.connections)
+            if self.force_exit:
+                if now >= began + HURRIED_WORDS:
+                    break
+            elif now >= began + LAST_WORDS and not now < min(until, taken + LAST_WORDS):
+                break
             await asyncio.sleep(TICK)
         for connection in list(state.connections):
             if isinstance(connection, LaunchpadProtocol):
@@ -111,7 +158,23 @@ class GracefulServer(uvicorn.Server):
         for task in tasks:
             task.cancel()
         if tasks:
-            await asyncio.wait(tasks, timeout=LAST_WORDS)
+            await asyncio.wait(tasks, timeout=CANCELLATION)
+
+
+class _Takers:
+    """When any client has last taken bytes of what is queued for it."""
+
+    def __init__(self) -> None:
+        self._unsent: dict[LaunchpadProtocol, int] = {}
+        self._taken = 0.0
+
+    def last_taken(self, connections: Iterable[object]) -> float:
+        """Look at all of them again; the moment, on the monotonic clock."""
+        unsent = {one: one.unsent() for one in connections if isinstance(one, LaunchpadProtocol)}
+        if any(left < self._unsent.get(one, 0) for one, left in unsent.items()):
+            self._taken = time.monotonic()
+        self._unsent = unsent
+        return self._taken
 
 
 def _settle_memory() -> None:

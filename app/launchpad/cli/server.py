@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
+from launchpad.cli.ending import OVERTIME, end_within
 from launchpad.cli.environment import TARGET_VARIABLE
 from launchpad.cli.graceful import GracefulServer
 from launchpad.cli.reload import Reload, folders
@@ -43,7 +44,9 @@ def build_app() -> FastAPI:
     logging.getLogger("uvicorn.access").propagate = False
     parent = multiprocessing.parent_process()
     if parent is not None:
-        threading.Thread(target=_leave_with, args=(parent.join,), daemon=True).start()
+        threading.Thread(
+            target=_leave_with, args=(parent.join, settings.shutdown_grace), daemon=True
+        ).start()
     registry = load_registry(os.environ.get(TARGET_VARIABLE))
     preload(registry.values())
     return create_app(registry, settings)
@@ -80,12 +83,14 @@ def run_server(
         Reload(config, target=server.run, sockets=[listening]).run()
     elif settings.workers > 1:
         ready()
-        Workers(config, [listening]).run()
+        Workers(config, [listening], grace=settings.shutdown_grace).run()
     else:
         GracefulServer(config, ready=ready).run(sockets=[listening])
 
 
-def _leave_with(wait: Callable[[], None]) -> None:
+def _leave_with(wait: Callable[[], None], grace: float) -> None:
     """End this worker when its supervisor is gone, be it by kill -9."""
     wait()
+    # Where the main thread is held up in native code, no signal handler runs.
+    end_within(grace + OVERTIME)
     os.kill(os.getpid(), signal.SIGTERM)

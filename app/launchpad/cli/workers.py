@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import multiprocessing
 import signal
 import socket
@@ -15,6 +16,7 @@ from types import FrameType
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
+from launchpad.cli.ending import HURRY, OVERTIME
 from launchpad.cli.graceful import GracefulServer
 from launchpad.errors import ConfigurationError
 
@@ -25,19 +27,26 @@ logger = logging.getLogger("launchpad.server")
 TICK = 0.2
 SHORT_LIFE = 1.0
 """A worker that died within this many seconds of its start is replaced that much later."""
+MARGIN = 3.0
+"""Seconds that a worker is given beyond the moment at which it should have ended itself."""
 
 
 class Workers:
     """Starts the workers, replaces one that dies, and passes signals on.
 
-    The first SIGTERM or SIGINT lets every worker drain, a second one hurries them. A worker whose
-    start fails ends all: it would fail again. uvicorn's own supervisor would run its own server
-    in the workers, and is deaf while it waits for them.
+    The first SIGTERM or SIGINT lets every worker drain for `grace` seconds, a second one hurries
+    them; one that has not ended by then is killed. A worker whose start fails ends all: it would
+    fail again. uvicorn's own supervisor would run its own server in the workers, and is deaf while
+    it waits for them.
     """
 
-    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+    def __init__(
+        self, config: uvicorn.Config, sockets: list[socket.socket], *, grace: float
+    ) -> None:
         self._config = config
         self._sockets = sockets
+        self._grace = grace
+        self._killing_at = math.inf
         self._workers: list[SpawnProcess] = []
         self._signals = 0
         self._passed_on = 0
@@ -51,6 +60,7 @@ class Workers:
         while self._workers:
             wait([worker.sentinel for worker in self._workers], timeout=TICK)
             self._pass_signals_on()
+            self._kill_the_late()
             for worker in [one for one in self._workers if not one.is_alive()]:
                 self._workers.remove(worker)
                 failed |= worker.exitcode == STARTUP_FAILURE
@@ -77,8 +87,21 @@ class Workers:
     def _pass_signals_on(self) -> None:
         while self._passed_on < self._signals:
             self._passed_on += 1
+            # The workers close theirs; as long as any is open, the kernel accepts.
+            for one in self._sockets:
+                one.close()
             for worker in self._workers:
                 worker.terminate()
+            limit = self._grace + OVERTIME if self._passed_on == 1 else HURRY
+            self._killing_at = min(self._killing_at, time.monotonic() + limit + MARGIN)
+
+    def _kill_the_late(self) -> None:
+        if time.monotonic() < self._killing_at:
+            return
+        for worker in self._workers:
+            logger.warning("a worker does not end and is killed")
+            worker.kill()
+        self._killing_at = math.inf
 
 
 def _work(config: uvicorn.Config, sockets: list[socket.socket]) -> None:
