@@ -34,7 +34,7 @@ from launchpad.events import (
     Usage,
 )
 from launchpad.models import aclose_clients
-from launchpad.models.live import ChatLive
+from launchpad.models.chat_live import ChatLive
 from launchpad.models.scope import RequestScope, request_scope
 from launchpad.models.streaming import live_stream
 

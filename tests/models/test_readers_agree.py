@@ -37,7 +37,8 @@ from tests.models.upstream import (
 
 from launchpad.events import Delta, ReasoningDelta, TextDelta
 from launchpad.models import aclose_clients, build_model
-from launchpad.models.live import ChatLive, Names
+from launchpad.models.chat_live import ChatLive
+from launchpad.models.live import Names
 from launchpad.models.openai_compatible.client import listen, stop_listening
 from launchpad.models.streaming import StreamingModel, live_stream
 from launchpad.settings import Settings

@@ -40,7 +40,7 @@ async def open_answer(
     from pydantic_ai.direct import model_request_stream
     from pydantic_ai.models import ModelRequestParameters
 
-    from launchpad.models.live import ChatLive
+    from launchpad.models.chat_live import ChatLive
     from launchpad.models.opening import Opening
     from launchpad.models.streaming import live_of, live_of_text
 

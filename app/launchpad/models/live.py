@@ -8,24 +8,12 @@ answer in fewer pieces when it next looks (`await result.get_output()`).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from launchpad.events import (
-    Delta,
-    FinishReason,
-    JsonDelta,
-    ReasoningDelta,
-    RefusalDelta,
-    TextDelta,
-    ToolCallDelta,
-    Usage,
-)
-from launchpad.models.openai_compatible.chunks import Chunk
-from launchpad.models.openai_compatible.completion import text_of
-from launchpad.models.openai_compatible.json_values import as_object, objects_in
-from launchpad.models.openai_compatible.stream import ChatStream
+from launchpad.events import Delta, FinishReason, JsonDelta, TextDelta, ToolCallDelta, Usage
+from launchpad.models.openai_compatible.json_values import as_object
 
 _FINISH_REASONS: dict[str, FinishReason] = {
     "stop": "stop",
@@ -90,86 +78,6 @@ class LiveStream(ABC):
     @abstractmethod
     def batches(self, node: str, *, structured: bool) -> AsyncIterator[Sequence[Delta]]:
         """As `events`, with all that one read of the upstream gave at once; never empty."""
-
-
-class ChatLive(LiveStream):
-    """Reads a `ChatStream`."""
-
-    def __init__(self, stream: ChatStream, names: Names) -> None:
-        self._stream = stream
-        self._names = names
-        self._tags = stream.reading.tags
-        self._fields = (stream.reading.thinking_field, "reasoning", "reasoning_content")
-        self._thinking = False
-        self._ended_for: str | None = None
-        self._drops_space = stream.reading.hold_leading_space
-
-    async def batches(self, node: str, *, structured: bool) -> AsyncIterator[Sequence[Delta]]:
-        """See `LiveStream`."""
-        say = Speech(node, structured=structured, names=self._names)
-        while items := await self._stream.pull():
-            text = ReasoningDelta if self._thinking else say.text_type
-            out: list[Delta] = []
-            for item in items:
-                if isinstance(item, str):
-                    if text is not None:
-                        out.append(text(node, item))
-                    self._drops_space = False
-                else:
-                    self._chunk(item, say, out)
-                    text = ReasoningDelta if self._thinking else say.text_type
-            if out:
-                yield out
-        if rest := say.end():
-            yield rest
-        self.finish_reason = say.reason(self._ended_for)
-
-    def _chunk(self, chunk: Chunk, say: Speech, out: list[Delta]) -> None:
-        if chunk.get("usage"):
-            self.usage = usage_of_openai(chunk["usage"])
-        if not chunk["choices"]:
-            return
-        choice = chunk["choices"][0]
-        if choice.get("finish_reason"):
-            self._ended_for = str(choice["finish_reason"])
-        found = as_object(choice.get("delta"))
-        if found.get("refusal"):
-            # pydantic-ai, too, takes nothing else from a chunk that refuses.
-            self.refused = True
-            out.append(RefusalDelta(say.node, str(found["refusal"])))
-            return
-        self._reasoning(found, say, out)
-        text = text_of(found.get("content"))
-        if text:
-            self._text(text, say, out)
-        for fragment in found.get("tool_calls") or ():
-            function = as_object(fragment.get("function"))
-            out += say.tool_call(
-                fragment["index"],
-                function.get("name"),
-                fragment.get("id"),
-                function.get("arguments"),
-            )
-
-    def _reasoning(self, delta: Mapping[str, Any], say: Speech, out: list[Delta]) -> None:
-        for name in self._fields:
-            words = delta.get(name) if name else None
-            if isinstance(words, str) and words:
-                out.append(ReasoningDelta(say.node, words))
-                return
-        for detail in objects_in(delta.get("reasoning_details")):
-            words = detail.get("text") or detail.get("summary")
-            if isinstance(words, str) and words:
-                out.append(ReasoningDelta(say.node, words))
-
-    def _text(self, text: str, say: Speech, out: list[Delta]) -> None:
-        if self._tags is not None and text == self._tags[1 if self._thinking else 0]:
-            self._thinking = not self._thinking
-        elif self._thinking:
-            out.append(ReasoningDelta(say.node, text))
-        elif not (self._drops_space and text.isspace()):
-            out += say.text(text)
-            self._drops_space = False
 
 
 class Speech:

@@ -21,9 +21,10 @@ from weakref import WeakValueDictionary
 
 from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
 
+from launchpad.models.chat_live import ChatLive
 from launchpad.models.counting import CountingModel
 from launchpad.models.event_live import EventLive, usage_of
-from launchpad.models.live import ChatLive, LiveStream, Names, finish_reason_of
+from launchpad.models.live import LiveStream, Names, finish_reason_of
 from launchpad.models.openai_compatible.client import Opened
 from launchpad.models.openai_compatible.special_tokens import broke_tokens
 from launchpad.models.opening import Opening
