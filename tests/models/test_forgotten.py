@@ -1,0 +1,46 @@
+"""An agent's run that is cancelled, in whichever turn of the loop, leaves no task behind."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from pydantic_ai import Agent
+from pydantic_ai.models.test import TestModel
+
+from launchpad.models.forgotten import end_forgotten_task
+from launchpad.models.streaming import StreamingModel
+
+
+async def left_after(turns: int) -> set[str] | None:
+    """The tasks that a run leaves which is cancelled in this turn; None where it had ended."""
+    agent = Agent(StreamingModel(TestModel()), name="Node")
+
+    async def run() -> None:
+        try:
+            async with agent.run_stream("Hi") as result:
+                async for _ in result.stream_text(delta=True, debounce_by=None):
+                    await asyncio.sleep(0)
+        except BaseException as error:
+            end_forgotten_task(error)
+            raise
+
+    task = asyncio.create_task(run())
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    if task.done():
+        return None
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    for _ in range(50):
+        await asyncio.sleep(0)
+    return {repr(one) for one in asyncio.all_tasks() - {asyncio.current_task()}}
+
+
+def test_no_turn_leaves_a_task() -> None:
+    turns = 0
+    while (left := asyncio.run(left_after(turns))) is not None:
+        assert left == set(), f"cancelled in turn {turns}"
+        turns += 1
+    assert turns > 20
