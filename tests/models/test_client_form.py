@@ -215,6 +215,8 @@ ANTHROPIC = AgentConfig(
 def test_a_form_that_a_provider_does_not_take_is_the_client_s_error(
     read: Any, fallbacks: tuple[AgentConfig, ...]
 ) -> None:
+    pytest.importorskip("anthropic")
+
     async def main() -> None:
         wanted = {"type": "json_schema", "json_schema": {"name": "n", "schema": FREE}}
         ask_for({"tools": [tool("f", FREE)], "response_format": wanted})
