@@ -6,22 +6,18 @@ import asyncio
 import json
 import sys
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
-from langchain_core.language_models import BaseChatModel
 from langchain_core.messages import (
     AIMessage,
     AIMessageChunk,
-    BaseMessage,
     HumanMessage,
     ToolCall,
     ToolMessage,
 )
-from langchain_core.messages.tool import tool_call_chunk
 from langchain_core.output_parsers import JsonOutputParser, StrOutputParser
-from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import (
     Runnable,
@@ -30,6 +26,18 @@ from langchain_core.runnables import (
     RunnableParallel,
 )
 from pydantic import BaseModel
+from tests.core.langchain_flows import (
+    ASKED,
+    USAGE,
+    Said,
+    call,
+    chain_node,
+    events_of,
+    flow,
+    model,
+    text,
+    words_of,
+)
 
 from launchpad.core.nodes.base import Node
 from launchpad.core.nodes.langchain import LangChainStreamingNode
@@ -49,76 +57,6 @@ from launchpad.events import (
     ToolCallDelta,
     Usage,
 )
-from launchpad.wire.openai_chat.schema import OpenAIChatSchema
-
-ASKED = {
-    "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
-}
-USAGE = {"input_tokens": 7, "output_tokens": 2, "total_tokens": 9}
-
-
-class Said(BaseChatModel):
-    """A chat model that says its chunks."""
-
-    chunks: Sequence[Any] = ()
-    asked: list[Any] = []  # noqa: RUF012 - pydantic copies it
-
-    @property
-    def _llm_type(self) -> str:
-        return "said"
-
-    def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
-        text = "".join(str(chunk.content) for chunk in self._each())
-        return ChatResult(generations=[ChatGeneration(message=AIMessage(text))])
-
-    def _each(self) -> Iterator[AIMessageChunk]:
-        for chunk in self.chunks:
-            if isinstance(chunk, Exception):
-                raise chunk
-            yield AIMessageChunk(chunk) if isinstance(chunk, str) else chunk.model_copy(deep=True)
-
-    async def _astream(
-        self, messages: list[BaseMessage], *args: Any, **kwargs: Any
-    ) -> AsyncIterator[ChatGenerationChunk]:
-        self.asked.extend(messages)
-        for chunk in self._each():
-            yield ChatGenerationChunk(message=chunk)
-
-
-def model(*chunks: Any, usage: dict[str, Any] | None = None, finish: str | None = None) -> Said:
-    last = AIMessageChunk("", usage_metadata=usage)
-    if finish is not None:
-        last.response_metadata = {"finish_reason": finish}
-    return Said(chunks=[*chunks, last])
-
-
-def chain_node(make: Callable[[], Any], **members: Any) -> type[LangChainStreamingNode]:
-    body = {"get_runnable": lambda self: make(), **members}
-    return type("Chain", (LangChainStreamingNode,), body)
-
-
-def flow(*nodes: type[Node]) -> Workflow:
-    following = [*[[node] for node in nodes[1:]], []]
-    configs = [NodeConfig(node=node, connections=to) for node, to in zip(nodes, following)]  # noqa: B905
-    schema = WorkflowSchema(event_schema=OpenAIChatSchema, start=nodes[0], nodes=configs)
-    made: type[Workflow] = type("Flow", (Workflow,), {"workflow_schema": schema})
-    return made()
-
-
-def events_of(make: Callable[[], Any], **members: Any) -> list[RunEvent]:
-    async def collect() -> list[RunEvent]:
-        return [event async for event in flow(chain_node(make, **members)).run_stream_async(ASKED)]
-
-    return asyncio.run(collect())
-
-
-def words_of(make: Callable[[], Any], **members: Any) -> list[RunEvent]:
-    """What the node says, without the run around it."""
-    return events_of(make, **members)[2:-2]
-
-
-def text(*pieces: str) -> list[TextDelta]:
-    return [TextDelta("Chain", piece) for piece in pieces]
 
 
 def test_a_chat_model_gets_the_conversation_and_its_words_usage_and_reason_come_out() -> None:
@@ -207,11 +145,6 @@ def test_reasoning_and_refusals_have_events_of_their_own() -> None:
     thoughts = [ReasoningDelta("Chain", words) for words in ("hm", "well", "so", "thus")]
     refusals = [RefusalDelta("Chain", words) for words in ("no", "never")]
     assert said == [*thoughts, *text("a", "b"), *refusals]
-
-
-def call(index: int | None, args: str, id: str | None = None, name: str | None = None) -> Any:
-    piece = tool_call_chunk(name=name, args=args, id=id, index=index)
-    return AIMessageChunk("", tool_call_chunks=[piece])
 
 
 @pytest.mark.parametrize("indices", [(0, 1), (4, 7), (0, 0), (None, None)])

@@ -106,6 +106,27 @@ def test_the_upstreams_words_are_shown_where_they_are_about_the_request() -> Non
 
 
 @pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("messages", "messages"),
+        ("messages[1].content", "messages[1].content"),
+        (None, None),
+        ("", None),
+        (7, None),
+        ("see http://10.0.0.1/help", None),
+        ("x" * 65, None),
+        ("messages\n", None),
+    ],
+)
+def test_which_parameter_was_rejected(said: object, shown: str | None) -> None:
+    async def script(call: Call) -> None:
+        await call.refuse(400, {"error": {"message": "no", "code": "bad", "param": said}})
+
+    found, _ = fail(script)
+    assert (found.code, found.param) == ("bad", shown)
+
+
+@pytest.mark.parametrize(
     "words",
     [
         "see http://10.0.0.1/help",

@@ -147,6 +147,14 @@ def test_an_upstream_s_failure_keeps_its_meaning(
     assert len(upstream.requests) == 1
 
 
+@pytest.mark.parametrize("said", ["nan", "inf", "-inf", "-5", "soon", "1e999"])
+def test_a_retry_after_that_is_no_time_is_left_out(upstream: ScriptedUpstream, said: str) -> None:
+    upstream.script(Status(429, {"retry-after": said}))
+    answer = ask(chat_model)
+    assert answer.status_code == 429
+    assert "retry-after" not in answer.headers
+
+
 def test_tool_calls_of_a_chain_are_the_client_s(upstream: ScriptedUpstream) -> None:
     tool = {"type": "function", "function": {"name": "time", "parameters": {"type": "object"}}}
     upstream.script(

@@ -30,8 +30,10 @@ from launchpad.events import (
     ToolCallDelta,
 )
 from launchpad.models.agent_events import stream_agent_events
+from launchpad.models.openai_compatible.watchdog import Patience
 from launchpad.models.scope import RequestScope, request_scope
 from launchpad.models.streaming import StreamingModel, live_stream
+from launchpad.models.watched import WatchedModel
 from launchpad.testing import ScriptedModel
 
 N = "Node"
@@ -113,6 +115,29 @@ def test_a_providers_error_becomes_ours() -> None:
     with pytest.raises(UpstreamError) as caught:
         asyncio.run(main())
     assert (caught.value.status, caught.value.retry_after) == (429, 2.0)
+
+
+@pytest.mark.parametrize(
+    ("pieces", "code"),
+    [(["a"], "upstream_cut"), (["a", KeyError("choices")], "upstream_error")],
+    ids=["no finish reason", "what the SDK cannot map"],
+)
+def test_a_providers_answer_that_ends_early_or_cannot_be_read(pieces: Any, code: str) -> None:
+    model = WatchedModel(says(*pieces), Patience(60.0, 60.0, 60.0))
+
+    heard: list[Delta] = []
+
+    async def main() -> None:
+        async with Agent(StreamingModel(model)).run_stream("Hello") as result:
+            live = live_stream(result.run_id)
+            assert live is not None
+            async for batch in live.batches(N, structured=False):
+                heard.extend(batch)
+
+    with pytest.raises(UpstreamError) as caught:
+        asyncio.run(main())
+    assert caught.value.code == code
+    assert heard == [TextDelta(N, "a")]
 
 
 def test_calls_of_the_clients_tools() -> None:

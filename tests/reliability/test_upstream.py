@@ -1,4 +1,7 @@
-"""An upstream that misbehaves, seen from the client's end: status or error event, words kept."""
+"""An upstream that misbehaves, seen from the client's end: status or error event, words kept.
+
+Whoever reads it: ourselves (`talk`, `direct`), Anthropic's SDK (`claude`), LangChain (`chain`).
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from launchpad.observe.metrics import metrics
 from launchpad.testing.scripted_upstream import ScriptedUpstream
 from launchpad.testing.steps import (
     Chunk,
+    Delay,
     Die,
     Done,
     DuplicateToolIndices,
@@ -34,13 +38,25 @@ from launchpad.testing.steps import (
 
 from .flows import FLOWS, seen
 from .harness import CHAT, Served, chat, eventually
+from .other_readers import OTHER_READERS
 
-MODELS = ["talk", "direct"]
+OURS = ["talk", "direct"]
+OTHERS = ["claude", "chain"]
+MODELS = [*OURS, *OTHERS]
+ALL = FLOWS | OTHER_READERS
 
 
 @pytest.fixture(scope="module")
 def running(shared_upstream: ScriptedUpstream) -> Iterator[Served]:
-    with Served(FLOWS, heartbeat=0.0, first_token_timeout=0.35, stall_timeout=0.2) as server:
+    with (
+        pytest.MonkeyPatch.context() as environment,
+        Served(ALL, heartbeat=0.0, first_token_timeout=0.35, stall_timeout=0.2) as server,
+    ):
+        environment.setenv("ANTHROPIC_BASE_URL", shared_upstream.url)
+        environment.setenv("ANTHROPIC_API_KEY", "any")
+        for model in OTHERS:
+            # Their SDKs import half of themselves in their first request.
+            eventually(lambda: hear(server, model, stream=True).done, model)  # noqa: B023
         yield server
 
 
@@ -86,6 +102,11 @@ def hear(served: Served, model: str, *, stream: bool) -> Heard:
     )
 
 
+EMPTY = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+JSON = (
+    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 33\r\n\r\n"
+    b'{"error": {"message": "overload"}'
+)
 BEFORE: dict[str, tuple[Sequence[Step], int, str]] = {
     "401": ([Status(401)], 502, "upstream_authentication"),
     "403": ([Status(403)], 502, "upstream_authentication"),
@@ -96,7 +117,10 @@ BEFORE: dict[str, tuple[Sequence[Step], int, str]] = {
     "a reset before the head": ([Die()], 502, "upstream_error"),
     "a close before the head": ([Die(reset=False)], 502, "upstream_error"),
     "a reset after the head": ([Head(), Die()], 502, "upstream_"),
-    "an empty stream": ([Head(), NoFinish()], 502, "upstream_"),
+    "an empty stream": ([Head(), NoFinish()], 502, "upstream_cut"),
+    "an empty body": ([Raw(EMPTY, framed=False), Die(reset=False)], 502, "upstream_"),
+    "JSON instead": ([Raw(JSON, framed=False), Die(reset=False)], 502, "upstream_"),
+    "an end mark alone": ([Done()], 502, "upstream_"),
     "garbage": ([Garbage(), Done()], 502, "upstream_error"),
     "no HTTP at all": ([Raw(b"220 mail.example ESMTP\r\n", framed=False), Die()], 502, "upstream_"),
     "silence before the head": ([Hang()], 504, "upstream_timeout"),
@@ -176,7 +200,7 @@ def test_an_event_cut_in_two_is_one(
 
 
 @pytest.mark.parametrize("stream", [True, False])
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", OURS)
 def test_an_event_of_5_megabytes(monkeypatch: pytest.MonkeyPatch, model: str, stream: bool) -> None:
     # One with ordinary buffers: in small pieces it takes seconds.
     with ScriptedUpstream() as upstream:
@@ -236,14 +260,71 @@ def test_our_heartbeats_are_no_progress(upstream: ScriptedUpstream) -> None:
         assert len(client.comments) > 3
 
 
-def test_the_two_timeouts_are_apart(upstream: ScriptedUpstream) -> None:
-    upstream.script_all(Chunk("one "), Repeat("t ", 3, pace=0.5))
-    with Served(FLOWS, heartbeat=0.0, first_token_timeout=0.25, stall_timeout=30.0) as served:
-        assert hear(served, "talk", stream=True).done
-    with Served(FLOWS, heartbeat=0.0, first_token_timeout=30.0, stall_timeout=0.25) as served:
-        heard = hear(served, "talk", stream=True)
+@pytest.mark.parametrize("model", ["talk", *OTHERS])
+def test_the_two_timeouts_are_apart(
+    running: Served, upstream: ScriptedUpstream, model: str
+) -> None:
+    upstream.script_all(Chunk("one "), Repeat("t ", 2, pace=0.6))
+    with Served(ALL, heartbeat=0.0, first_token_timeout=0.5, stall_timeout=30.0) as served:
+        assert hear(served, model, stream=True).done
+    with Served(ALL, heartbeat=0.0, first_token_timeout=30.0, stall_timeout=0.25) as served:
+        heard = hear(served, model, stream=True)
     assert heard.error is not None
     assert "paused for more than 0.25 s" in heard.error["message"]
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_a_timeout_closes_the_upstreams_connection(
+    served: Served, upstream: ScriptedUpstream, model: str
+) -> None:
+    upstream.script(Chunk("one "), Hang())
+    heard = hear(served, model, stream=True)
+    assert heard.error is not None
+    upstream.wait_idle()
+    assert upstream.requests[-1].outcome == "left"
+
+
+PING = Raw(b'event: ping\ndata: {"type": "ping"}\n\n')
+
+
+@pytest.mark.parametrize("said", [[], [Chunk("one ")]], ids=["before", "after"])
+def test_anthropics_pings_are_no_progress(
+    served: Served, upstream: ScriptedUpstream, said: list[Step]
+) -> None:
+    # They end, and the answer would with them.
+    upstream.script(Head(), *said, *[PING, Delay(0.05)] * 200)
+    heard = hear(served, "claude", stream=True)
+    assert heard.words == "one " * len(said)
+    assert heard.error is not None
+    assert heard.error["code"] == "upstream_timeout"
+
+
+def test_an_answer_in_one_piece_may_take_as_long_as_both(
+    served: Served, upstream: ScriptedUpstream
+) -> None:
+    upstream.script(Chunk("all at once"))
+    assert hear(served, "whole", stream=False).words == "all at once"
+    upstream.script(Hang())
+    heard = hear(served, "whole", stream=False)
+    assert heard.status == 504
+    assert heard.error is not None
+    assert heard.error["code"] == "upstream_timeout"
+    assert "no answer within 0.55 s" in heard.error["message"]
+    upstream.wait_idle()
+    assert upstream.requests[-1].outcome == "left"
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("model", [*OURS, "chain"])
+def test_the_parameter_that_was_rejected_is_named(
+    served: Served, upstream: ScriptedUpstream, model: str, stream: bool
+) -> None:
+    said = {"message": "too many", "type": "invalid_request_error", "param": "messages"}
+    upstream.script(Status(400, body=json.dumps({"error": said | {"code": "x_limit"}}).encode()))
+    heard = hear(served, model, stream=stream)
+    assert heard.status == 400
+    assert heard.error is not None
+    assert (heard.error["param"], heard.error["code"]) == ("messages", "x_limit")
 
 
 def test_it_is_counted(served: Served, upstream: ScriptedUpstream) -> None:

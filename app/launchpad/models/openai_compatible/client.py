@@ -23,7 +23,7 @@ from launchpad.models.openai_compatible.completion import CompletionBuilder
 from launchpad.models.openai_compatible.json_values import as_object
 from launchpad.models.openai_compatible.request import Endpoint, StatusError, open_stream
 from launchpad.models.openai_compatible.stream import ChatStream, Reading
-from launchpad.models.openai_compatible.watchdog import Patience
+from launchpad.models.openai_compatible.watchdog import Patience, patience_for
 
 if TYPE_CHECKING:
     from launchpad.models.openai_compatible.client_form import ClientForm
@@ -134,7 +134,7 @@ class StreamingOpenAI(openai.AsyncOpenAI):
 
     async def open(self, payload: Mapping[str, Any], options: RequestOptions) -> ChatStream:
         """Send `payload` as it is. Raises the SDK's exceptions."""
-        patience = _patience(options.timeout, self._patience)
+        patience = patience_for(options.timeout, self._patience)
         known = self._endpoint
         endpoint = known or await self._find_endpoint()
         try:
@@ -243,13 +243,3 @@ def _status_error(error: StatusError, url: str) -> openai.APIStatusError:
 def _given(headers: Mapping[str, Any] | None) -> dict[str, str]:
     """Headers without the SDK's markers for "leave this one out"."""
     return {name: value for name, value in (headers or {}).items() if isinstance(value, str)}
-
-
-def _patience(timeout: object, default: Patience) -> Patience:
-    """The request's own timeout (`ModelSettings.timeout`) in place of the settings'."""
-    if isinstance(timeout, httpx2.Timeout):
-        read = timeout.read or default.first_token
-        return Patience(timeout.connect or default.connect, read, timeout.read or default.stall)
-    if isinstance(timeout, int | float):
-        return Patience(min(timeout, default.connect), timeout, timeout)
-    return default

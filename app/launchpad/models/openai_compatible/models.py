@@ -20,7 +20,7 @@ from launchpad.models.config import AgentConfig, ModelProvider
 from launchpad.models.openai_compatible.client import Locate, StreamingOpenAI, asked_form
 from launchpad.models.openai_compatible.request import Endpoint
 from launchpad.models.openai_compatible.stream import Reading
-from launchpad.models.openai_compatible.watchdog import Patience
+from launchpad.models.openai_compatible.watchdog import patience_of
 from launchpad.settings import Settings
 
 _NO_KEY = "not-needed"
@@ -163,11 +163,7 @@ def _client(
     return StreamingOpenAI(
         base_url=base_url,
         api_key=api_key or _NO_KEY,
-        patience=Patience(
-            connect=settings.connect_timeout,
-            first_token=settings.first_token_timeout,
-            stall=settings.stall_timeout,
-        ),
+        patience=patience_of(settings),
         reading=Reading(
             tags=known.get("thinking_tags", ("<think>", "</think>")),
             thinking_field=known.get("openai_chat_thinking_field"),
