@@ -2,11 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
-from typing import Any
-
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
@@ -15,20 +10,14 @@ from starlette.middleware.cors import CORSMiddleware
 from launchpad.api.errors import handle_error
 from launchpad.api.fast_lane import FastLane
 from launchpad.api.gate import Gate, read_keys
+from launchpad.api.lifespan import lifespan_of
 from launchpad.api.router import build_router, create_catalog, endpoints
 from launchpad.errors import LaunchpadError
-from launchpad.models import aclose_clients
-from launchpad.observe import tracing
-from launchpad.observe.blocking import BlockingWatchdog
 from launchpad.runs.in_process import RUNS_STATE, Runs
-from launchpad.settings import Settings, get_settings, use_settings
+from launchpad.settings import Settings, get_settings
 from launchpad.workflows.catalog import Registry
-from launchpad.workflows.warm_up import warm_up
 
 __all__ = ["create_app"]
-
-TRACE_FLUSH = 5.0
-"""Seconds that a shutdown waits for traces to leave."""
 
 
 def create_app(registry: Registry | None = None, settings: Settings | None = None) -> FastAPI:
@@ -42,7 +31,7 @@ def create_app(registry: Registry | None = None, settings: Settings | None = Non
     runs = Runs(settings)
     app = FastAPI(
         title="Launchpad",
-        lifespan=_lifespan,
+        lifespan=lifespan_of(catalog, runs, settings, state=RUNS_STATE),
         docs_url=None,
         redoc_url=None,
         # Runs are observed by `core.observed`. FastAPI's own spans would wrap every chunk's send
@@ -65,25 +54,3 @@ def create_app(registry: Registry | None = None, settings: Settings | None = Non
             expose_headers=["*"],
         )
     return app
-
-
-@asynccontextmanager
-async def _lifespan(app: FastAPI) -> AsyncGenerator[dict[str, Any]]:
-    tracing.prepare()
-    settings: Settings = app.state.settings
-    runs: Runs = app.state.runs
-    runs.open()
-    use_settings(settings)
-    warming = await warm_up(app.state.catalog.served)
-    watchdog = BlockingWatchdog(asyncio.get_running_loop(), settings.block_warning)
-    watchdog.start()
-    try:
-        # The server's own protocol ends the runs before the server waits for its connections.
-        yield {RUNS_STATE: runs}
-    finally:
-        if warming is not None:
-            warming.cancel()
-        await runs.shut_down(0)
-        await aclose_clients()
-        watchdog.stop()
-        await asyncio.to_thread(tracing.shutdown, TRACE_FLUSH)

@@ -13,7 +13,8 @@ from launchpad.api.chat_stream import ChatStream, ChatStreamMeta
 from launchpad.api.endpoint import Endpoint
 from launchpad.api.example_streams import AnthropicStream, LangChainStream
 from launchpad.api.gate import Gate, read_keys
-from launchpad.runs.in_process import Runs
+from launchpad.api.lifespan import Lifespan, lifespan_of
+from launchpad.runs.in_process import RUNS_STATE, Runs
 from launchpad.settings import Settings, get_settings
 from launchpad.workflows.catalog import Catalog, Registry
 
@@ -27,6 +28,8 @@ def create_router(registry: Registry | None = None, settings: Settings | None = 
     your app's to say: its dependencies and middleware hold for these routes. Where
     `LAUNCHPAD_API_KEYS` is set, every route but `/health` also wants one of its keys. Without
     `registry`, the shipped workflows are served. Raises `ConfigurationError`.
+
+    The router has a lifespan: your app's start and end prepare its workflows and end its runs.
     """
     settings = settings or get_settings()
     keys = read_keys(settings)
@@ -35,7 +38,9 @@ def create_router(registry: Registry | None = None, settings: Settings | None = 
     def guarded(endpoint: ASGIApp) -> ASGIApp:
         return Gate(endpoint, settings, keys) if keys else endpoint
 
-    return build_router(catalog, runs, settings, guarded)
+    # An app may include several, and its state is one.
+    lifespan = lifespan_of(catalog, runs, settings, state=f"{RUNS_STATE}.{id(runs)}")
+    return build_router(catalog, runs, settings, guarded, lifespan)
 
 
 def build_router(
@@ -43,9 +48,10 @@ def build_router(
     runs: Runs,
     settings: Settings,
     guarded: Callable[[ASGIApp], ASGIApp] = lambda endpoint: endpoint,
+    lifespan: Lifespan | None = None,
 ) -> APIRouter:
     """The routes over parts that exist already; `guarded` goes around every endpoint."""
-    router = APIRouter()
+    router = APIRouter(lifespan=lifespan)
     routes: dict[str, Endpoint] = {
         **endpoints(catalog, runs, settings),
         "/v1/models/{model:path}": ModelCard(catalog),

@@ -12,6 +12,7 @@ import logging
 import os
 import sys
 import time
+from typing import Any
 
 __all__ = ["HURRY", "OVERTIME", "end_within"]
 
@@ -51,12 +52,12 @@ def _exit(seconds: float) -> None:
 def _work(loop: asyncio.AbstractEventLoop | None) -> str:
     """The tasks that do not end, or what else it may be."""
     try:
-        tasks = asyncio.all_tasks(loop) if loop is not None else set[asyncio.Task[object]]()
+        tasks: set[asyncio.Task[Any]] = asyncio.all_tasks(loop) if loop is not None else set()
     except RuntimeError:  # they change while they are counted
         tasks = set()
     names = sorted(f"{task.get_name()} ({_function(task)})" for task in tasks)
     return ", ".join(names[:10]) or "a thread, or the program's own clean-up"
 
 
-def _function(task: asyncio.Task[object]) -> str:
+def _function(task: asyncio.Task[Any]) -> str:
     return getattr(task.get_coro(), "__qualname__", "?")

@@ -98,9 +98,9 @@ class GracefulServer(uvicorn.Server):
         return runs.settings.shutdown_grace
 
     def _runs(self) -> Runs | None:
-        # Before the start there is no lifespan, nor is its state filled in.
-        state = self.lifespan.state if self._loop is not None else {}
-        return cast("Runs | None", state.get(RUNS_STATE))
+        if self._loop is None:  # before the start there is no lifespan
+            return None
+        return cast("Runs | None", self.lifespan.state.get(RUNS_STATE))
 
     def _end_within(self, seconds: float) -> None:
         if self._ends_process:

@@ -13,9 +13,8 @@ import sys
 from asyncio import TimerHandle
 from typing import Any, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
-
-from launchpad.runs.in_process import RUNS_STATE, Runs
+from launchpad.cli.reading import ReadingProtocol
+from launchpad.runs.in_process import Runs
 from launchpad.sse.response import CONNECTION_EXTENSION, Connection
 
 __all__ = ["LaunchpadProtocol"]
@@ -23,28 +22,26 @@ __all__ = ["LaunchpadProtocol"]
 logger = logging.getLogger("launchpad.server")
 
 RESET = struct.pack("ii", 1, 0)
-LINGER = 2.0
-"""Seconds that a client may go on to send what has been answered already."""
 SEND_TIMEOUT = 30.0
 """Seconds, where the application says nothing."""
 
 
-class LaunchpadProtocol(HttpToolsProtocol):
+class LaunchpadProtocol(ReadingProtocol):
     """One connection.
 
-    What it adds to uvicorn's:
+    What it adds to uvicorn's, beside what `ReadingProtocol` does:
 
     - `scope["extensions"]["launchpad.connection"]`: how many bytes the client has not taken yet,
       and a way to reset the connection. uvicorn's own close waits until all of them are taken.
     - A response's last bytes that nobody takes for `send_timeout` reset the connection too.
-    - A request that does not get complete is given up after the keep-alive time without a byte.
     - The server's shutdown begins that of the application's runs at once, rather than after the
       last connection has closed.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._runs = cast("Runs | None", self.app_state.get(RUNS_STATE))
+        # One for each router of ours that the application includes.
+        self._runs = [value for value in self.app_state.values() if isinstance(value, Runs)]
         connection = Connection(unsent=self.unsent, abort=self.abort)
         self._extensions: dict[str, Any] = {CONNECTION_EXTENSION: connection}
         self._unread_timer: TimerHandle | None = None
@@ -65,26 +62,13 @@ class LaunchpadProtocol(HttpToolsProtocol):
                 logger.debug("the connection was gone already: %s", error)
         self.transport.abort()
 
-    def connection_made(self, transport: Any) -> None:
-        """Called by the event loop."""
-        super().connection_made(transport)
-        self._expect_more()
-
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by the event loop."""
         super().connection_lost(exc)
-        self._unset_keepalive_if_required()
         if self._unread_timer is not None:
             self._unread_timer.cancel()
         # It refers to this object, as the scope does to it.
         self._extensions.clear()
-
-    def data_received(self, data: bytes) -> None:
-        """Called by the event loop."""
-        super().data_received(data)
-        cycle = cast("RequestResponseCycle | None", self.cycle)
-        if cycle is None or cycle.more_body:
-            self._expect_more()
 
     def on_message_begin(self) -> None:
         """Called by the parser."""
@@ -94,31 +78,17 @@ class LaunchpadProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Called when the response's last bytes were handed to the transport."""
         super().on_response_complete()
-        if self.cycle.more_body:
-            # Answered before its end (a body that is too large): it may come to one, not go on.
-            self.loop.call_later(LINGER, self._end_request, self.cycle)
         if self.transport.get_write_buffer_size() and self._unread_timer is None:
             self._watch_unread()
 
     def shutdown(self) -> None:
         """Called when the server begins to shut down."""
         super().shutdown()
-        if self._runs is not None:
-            self._runs.begin_shutdown()
-
-    def _expect_more(self) -> None:
-        """The client's turn: it is to send a request, or the rest of one."""
-        if self.timeout_keep_alive_task is None:
-            self.timeout_keep_alive_task = self.loop.call_later(
-                self.timeout_keep_alive, self.timeout_keep_alive_handler
-            )
-
-    def _end_request(self, cycle: RequestResponseCycle) -> None:
-        if self.cycle is cycle:
-            self.transport.close()
+        for runs in self._runs:
+            runs.begin_shutdown()
 
     def _watch_unread(self) -> None:
-        timeout = self._runs.settings.send_timeout if self._runs is not None else SEND_TIMEOUT
+        timeout = self._runs[0].settings.send_timeout if self._runs else SEND_TIMEOUT
         self._unread_timer = self.loop.call_later(
             timeout, self._look_unread, self.unsent(), timeout
         )

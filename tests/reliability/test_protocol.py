@@ -1,0 +1,211 @@
+"""What clients may do to HTTP itself: half requests, endless heads, pipelining, upgrades."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+import uvicorn
+from fastapi import FastAPI
+
+from launchpad.api.router import create_router
+from launchpad.testing.gate import Gate
+from launchpad.testing.scripted_upstream import ScriptedUpstream
+from launchpad.testing.sse import open_stream
+from launchpad.testing.steps import Chunk, Hang, Repeat, WaitFor
+
+from .flows import FLOWS
+from .harness import CHAT, PROTOCOL, Served, chat, eventually
+
+
+@contextmanager
+def connected(served: Served) -> Iterator[socket.socket]:
+    with socket.create_connection(("127.0.0.1", served.port), timeout=20) as client:
+        yield client
+
+
+def request(model: str, *headers: str, stream: bool = True) -> bytes:
+    body = json.dumps(chat(model) | {"stream": stream}).encode()
+    lines = [f"POST {CHAT} HTTP/1.1", "host: 127.0.0.1", f"content-length: {len(body)}", *headers]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+HEALTH = b"GET /health HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n"
+
+
+def read_until(client: socket.socket, words: bytes) -> bytes:
+    """Everything up to `words`, or to the end."""
+    received = b""
+    while words not in received and (some := client.recv(65536)):
+        received += some
+    return received
+
+
+def read_all(client: socket.socket) -> bytes:
+    return read_until(client, b"(there is no such word)")
+
+
+@pytest.mark.parametrize("rest", [b"POST /v1/ch", b"\r\n", HEALTH[:-2]])
+def test_half_a_second_request_is_given_up_too(rest: bytes) -> None:
+    with Served(FLOWS) as served:
+        served.server.config.timeout_keep_alive = 1
+        with connected(served) as client:
+            client.sendall(HEALTH)
+            assert b"200 OK" in read_until(client, b"}")
+            client.sendall(rest)
+            assert client.recv(100) == b"", "closed, with no answer"
+        eventually(lambda: served.counts().connections == 0, "the connection's end")
+
+
+def test_half_a_second_request_does_not_cut_the_first_ones_answer(
+    upstream: ScriptedUpstream,
+) -> None:
+    gate = Gate()
+    upstream.script(Chunk("one "), WaitFor(gate), Chunk("two"))
+    with Served(FLOWS, heartbeat=0.0) as served:
+        served.server.config.timeout_keep_alive = 1
+        with connected(served) as client, connected(served) as idle:
+            client.sendall(request("talk"))
+            read_until(client, b"one ")
+            client.sendall(request("talk")[:-1])
+            # By the time that an idle one has been closed, the first would have been too.
+            assert idle.recv(1) == b""
+            gate.open()
+            assert b"[DONE]" in read_until(client, b"[DONE]")
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize("together", [True, False])
+def test_a_client_that_has_sent_its_next_request_is_seen_leaving(
+    upstream: ScriptedUpstream, stream: bool, together: bool
+) -> None:
+    upstream.script_all(Chunk("one"), Hang())
+    with Served(FLOWS, heartbeat=0.0) as served:
+        with connected(served) as client:
+            if together:
+                client.sendall(request("talk", stream=stream) + request("talk", stream=stream))
+                upstream.wait_requests(1)
+            else:
+                client.sendall(request("talk", stream=stream))
+                upstream.wait_requests(1)
+                client.sendall(request("talk", stream=stream))
+            eventually(lambda: served.runs.active == 1, "the first run")
+        assert upstream.requests[0].wait_ended() == "left"
+        eventually(lambda: served.counts().runs == 0, "the run's end", at_fault=served.tasks)
+        assert len(upstream.requests) == 1, "nobody waits for the second"
+
+
+def test_pipelined_requests_are_answered_in_order(upstream: ScriptedUpstream) -> None:
+    upstream.script_all(Chunk("hello"))
+    with Served(FLOWS) as served, connected(served) as client:
+        client.sendall(request("talk") + HEALTH + request("talk", stream=False) + HEALTH)
+        answers = b""
+        while answers.count(b'"ok"') < 2:
+            answers += client.recv(65536)
+        assert answers.count(b"HTTP/1.1 200 OK") == 4
+        assert answers.index(b"[DONE]") < answers.index(b'"ok"')
+
+
+def endless(start: bytes, more: bytes, client: socket.socket) -> None:
+    """Send up to 8 MB in a thread; the test's own thread reads."""
+
+    def send() -> None:
+        try:
+            client.sendall(start)
+            for _ in range(8_000_000 // len(more)):
+                client.sendall(more)
+        except OSError:
+            pass  # it was cut
+
+    threading.Thread(target=send, daemon=True).start()
+
+
+@pytest.mark.parametrize(
+    ("start", "more"),
+    [
+        (b"GET / HTTP/1.1\r\n", b"x-many: " + b"a" * 1000 + b"\r\n"),
+        (b"GET / HTTP/1.1\r\nx-long: ", b"a" * 1000),
+        (b"GET /", b"a" * 1000),
+        (b"", HEALTH[:-2] + b"x: " + b"a" * 100_000 + b"\r\n\r\n"),
+    ],
+)
+def test_a_head_without_end_gets_431(start: bytes, more: bytes) -> None:
+    with Served(FLOWS) as served:
+        with connected(served) as client:
+            endless(start, more, client)
+            answer = read_until(client, b"}}")
+            assert answer.startswith(b"HTTP/1.1 431 ")
+            assert b"headers_too_large" in answer
+            assert answer.count(b"HTTP/") == 1
+        eventually(lambda: served.counts().connections == 0, "the connection's end")
+
+
+def test_trailers_without_end_close_the_connection(upstream: ScriptedUpstream) -> None:
+    start = f"POST {CHAT} HTTP/1.1\r\nhost: 127.0.0.1\r\ntransfer-encoding: chunked\r\n\r\n"
+    with Served(FLOWS) as served:
+        with connected(served) as client:
+            endless(start.encode() + b"1\r\n{\r\n0\r\n", b"x: " + b"a" * 1000 + b"\r\n", client)
+            with contextlib.suppress(ConnectionResetError):  # bytes of ours were unread
+                assert read_all(client) == b""
+        eventually(lambda: served.counts().connections == 0, "the connection's end")
+
+
+def test_a_large_head_and_a_body_in_small_chunks_are_fine(upstream: ScriptedUpstream) -> None:
+    upstream.script(Chunk("hello"))
+    body = json.dumps(chat("talk", "word " * 4000)).encode()
+    head = (
+        f"POST {CHAT} HTTP/1.1\r\nhost: 127.0.0.1\r\ntransfer-encoding: chunked\r\n"
+        f"x-large: {'a' * 60_000}\r\n\r\n"
+    )
+    chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in body)
+    assert len(chunks) > 65536
+    with Served(FLOWS) as served, connected(served) as client:
+        client.sendall(head.encode() + chunks + b"0\r\n\r\n")
+        assert b"[DONE]" in read_until(client, b"[DONE]")
+
+
+def test_an_upgrade_that_is_not_offered_is_ignored(upstream: ScriptedUpstream) -> None:
+    """As curl --http2 and Java's HttpClient send it."""
+    upstream.script_all(Chunk("hello"))
+    upgrade = (
+        "connection: Upgrade, HTTP2-Settings",
+        "upgrade: h2c",
+        "http2-settings: AAMAAABkAAQAAP__",
+    )
+    whole = request("talk", *upgrade)
+    for cut in (len(whole), len(whole) - 10, 40):
+        with Served(FLOWS) as served, connected(served) as client:
+            client.sendall(whole[:cut])
+            served.counts()  # a turn of the server's loop
+            client.sendall(whole[cut:])
+            assert b"[DONE]" in read_until(client, b"[DONE]\n\n\r\n0\r\n\r\n")
+            client.sendall(HEALTH)
+            assert b"200 OK" in read_until(client, b"}"), "the connection goes on"
+
+
+@pytest.mark.parametrize("ours", [True, False])
+def test_a_router_in_a_users_own_app_drains_too(upstream: ScriptedUpstream, ours: bool) -> None:
+    """`app.include_router(create_router(…))`, with our protocol and with uvicorn's."""
+    upstream.script_all(Repeat("t{i} ", pace=0.01))
+    served = Served(FLOWS, heartbeat=0.0, shutdown_grace=0.2)
+    app = FastAPI()
+    app.include_router(create_router(FLOWS, served.settings))
+    app.include_router(create_router({"other": FLOWS["talk"]}, served.settings), prefix="/other")
+    config = uvicorn.Config(app, http=PROTOCOL if ours else "httptools", log_config=None)
+    served.server = uvicorn.Server(config)
+    with served:
+        stream = open_stream(served.url + CHAT, chat("talk"))
+        other = open_stream(f"{served.url}/other{CHAT}", chat("other"))
+        if not ours:
+            stream.close()
+            other.close()
+        served.stop()
+        for one in (stream, other) if ours else ():
+            assert "shutting down" in one.read_all()[-1].data
+            one.close()
+        served.join()
