@@ -1,5 +1,6 @@
 """`launchpad serve` as a process: what it prints, what it refuses, how it ends."""
 
+import os
 import signal
 import socket
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from .conftest import Serve, descendants, launchpad, wait_until_gone
+from .conftest import Serve, Served, descendants, launchpad, wait_until_gone
 
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
@@ -158,6 +159,27 @@ def test_the_local_model_comes_and_goes_with_the_server(
     wait_until_gone(everyone)
 
 
+def models(served: Served) -> set[int]:
+    """The processes that hold a model."""
+    everyone = descendants(served.process.pid)
+    return {pid for pid in everyone if "child.py" in Path(f"/proc/{pid}/cmdline").read_text()}
+
+
+@on_linux
+@pytest.mark.local_model
+def test_a_signal_while_the_model_loads_ends_it_cleanly(tmp_path: Path, serve: Serve) -> None:
+    pytest.importorskip("xllamacpp")
+    served = serve()
+    served.wait_for("Loading")
+    while not models(served):
+        assert served.process.poll() is None
+    (model,) = models(served)
+    os.kill(model, signal.SIGSTOP)  # it goes on loading for ever
+    assert served.end() == 0
+    wait_until_gone({model})
+    assert "Traceback" not in served.output
+
+
 @on_linux
 @pytest.mark.local_model
 def test_workers_share_one_local_model(tmp_path: Path, serve: Serve) -> None:
@@ -165,8 +187,11 @@ def test_workers_share_one_local_model(tmp_path: Path, serve: Serve) -> None:
     served = serve("--workers", "2", LAUNCHPAD_LOCAL_CONTEXT="1024", LAUNCHPAD_LOCAL_PARALLEL="1")
     for _ in range(3):
         assert served.ask("Say hello.", model="chat").strip()
+    (model,) = models(served)
+    os.kill(model, signal.SIGKILL)
+    served.wait_for("process ended")
+    assert served.ask("Say hello.", model="chat").strip(), "it comes back by itself"
+    assert model not in models(served)
     everyone = descendants(served.process.pid)
-    commands = [Path(f"/proc/{pid}/cmdline").read_text() for pid in everyone]
-    assert sum("child.py" in command for command in commands) == 1
     assert served.end() == 0
     wait_until_gone(everyone)

@@ -15,6 +15,7 @@ from typing import Any
 import httpx
 import pytest
 
+from launchpad.errors import ConfigurationError
 from launchpad.models.local.server import MODEL_NAME, LocalEndpoint, LocalServer
 from launchpad.settings import Settings
 
@@ -183,20 +184,43 @@ def test_a_crashed_model_comes_back_at_the_same_address() -> None:
         server.stop()
 
 
-def test_a_model_that_lived_is_replaced_without_being_asked(
-    monkeypatch: pytest.MonkeyPatch,
+@pytest.mark.parametrize("short_life", [0.0, 1000.0])
+def test_it_is_replaced_without_being_asked(
+    monkeypatch: pytest.MonkeyPatch, short_life: float
 ) -> None:
-    monkeypatch.setattr("launchpad.models.local.server.SHORT_LIFE", 0.0)
+    """A worker's or a reload's supervisor owns it, and is never asked."""
+    monkeypatch.setattr("launchpad.models.local.server.SHORT_LIFE", short_life)
+    monkeypatch.setattr("launchpad.models.local.server.BACK_OFF", 0.2)
     server = LocalServer(Settings(local_parallel=1, local_context=512))
     try:
         before = server.endpoint()
-        first = server.pid
-        assert first is not None
-        os.kill(first, signal.SIGKILL)
-        wait_until(lambda: server.pid not in {None, first})
+        gone: set[int | None] = {None}
+        for _ in range(2):
+            pid = server.pid
+            assert pid is not None
+            gone.add(pid)
+            os.kill(pid, signal.SIGKILL)
+            wait_until(lambda: server.pid not in gone)
         assert server.endpoint() == before
     finally:
         server.stop()
+
+
+def test_a_stop_does_not_wait_for_a_start() -> None:
+    server = LocalServer(Settings(local_parallel=1, local_context=512))
+    with ThreadPoolExecutor(1) as pool:
+        starting = pool.submit(server.endpoint)
+        wait_until(lambda: server.pid is not None)
+        pid = server.pid
+        assert pid is not None
+        os.kill(pid, signal.SIGSTOP)  # it goes on loading for ever
+        server.stop()
+        assert not alive(pid)
+        with pytest.raises(ConfigurationError):
+            starting.result(20)
+    with asked(server.endpoint(), "Hello") as response:
+        assert words(response), "it can be started again"
+    server.stop()
 
 
 OWNER = """

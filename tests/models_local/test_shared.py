@@ -4,7 +4,10 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
 
 import pytest
 
@@ -58,11 +61,26 @@ def test_a_fork_does_not_stop_its_parents_model(local_server: LocalServer) -> No
 
 
 def test_the_environment_names_one_that_answers(monkeypatch: pytest.MonkeyPatch) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        url = f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
+    """Once it has loaded: until then llama.cpp accepts connections and answers 503."""
+    said: list[int] = []
+
+    class Loading(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            said.append(503 if len(said) < 2 else 200)
+            self.send_response(said[-1])
+            self.end_headers()
+
+        def log_message(self, *args: Any) -> None:
+            """Nothing on stderr."""
+
+    with HTTPServer(("127.0.0.1", 0), Loading) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/v1"
         monkeypatch.setenv(shared.URL_VARIABLE, url)
         monkeypatch.setenv(shared.KEY_VARIABLE, "key")
         assert local.endpoint() == local.LocalEndpoint(base_url=url, api_key="key")
+        assert said == [503, 503, 200]
+        server.shutdown()
 
 
 def test_the_environment_names_one_that_is_gone(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import ipaddress
+import os
 import signal
 import socket
 import sys
@@ -11,6 +12,7 @@ import threading
 from contextlib import suppress
 from types import FrameType
 
+from launchpad.cli.ending import HURRY, end_within
 from launchpad.cli.environment import export
 from launchpad.errors import ConfigurationError
 from launchpad.observe.logs import configure_logging
@@ -69,7 +71,16 @@ class _Stopped(BaseException):
 
 
 def _stop(_number: int, _frame: FrameType | None) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _leave)
+    # What the user's modules have started may not come to an end.
+    end_within(HURRY)
     raise _Stopped
+
+
+def _leave(_number: int, _frame: FrameType | None) -> None:
+    """A second signal: nobody waits for the program's own clean-up."""
+    os._exit(0)
 
 
 def _refuse_strangers(settings: Settings) -> None:

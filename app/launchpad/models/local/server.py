@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import secrets
+import socket
 import subprocess
 import sys
 import threading
@@ -28,7 +29,10 @@ LOAD_TIMEOUT = 120.0
 """Seconds the model may take to load; a cold disk takes a few."""
 STOP_TIMEOUT = 3.0
 SHORT_LIFE = 10.0
-"""A process that ends within this many seconds of its start is not replaced by itself."""
+"""A process that ends within this many seconds of its start is not replaced at once."""
+BACK_OFF = 1.0
+"""Seconds until it is, doubled with every further one, up to `MAX_BACK_OFF`."""
+MAX_BACK_OFF = 30.0
 
 logger = logging.getLogger("launchpad.models.local")
 
@@ -56,7 +60,8 @@ class LocalServer:
         self._port = 0
         self._child: subprocess.Popen[str] | None = None
         self._endpoint: LocalEndpoint | None = None
-        self._stopped = False
+        self._stopped = threading.Event()
+        self._short_lives = 0
 
     @property
     def pid(self) -> int | None:
@@ -68,16 +73,21 @@ class LocalServer:
         """Start the process if it is not alive; wait until it answers (about a second)."""
         with self._lock:
             if self._endpoint is None or self.pid is None:
+                self._stopped.clear()
                 self._endpoint = self._start()
             return self._endpoint
 
     def stop(self) -> None:
-        """End the process and wait for its end; a request under way is cut."""
-        with self._lock:
-            self._stopped = True
-            child, self._child, self._endpoint = self._child, None, None
-            if child is not None:
-                _end(child)
+        """End the process and wait for its end; a request under way is cut.
+
+        A start that is under way fails, wherever it is: the lock, which it holds for seconds, for
+        minutes where the weights are fetched, is not waited for.
+        """
+        self._stopped.set()
+        child = self._child
+        if child is not None:
+            child.kill()
+            _end(child)
 
     def _start(self) -> LocalEndpoint:
         if importlib.util.find_spec("xllamacpp") is None:
@@ -86,14 +96,14 @@ class LocalServer:
                 "Or choose another model with --model PROVIDER:NAME."
             )
         path = weights_path()
-        self._stopped = False
         with step(f"Loading {MODEL_NAME}", f"{MODEL_NAME} is loaded"):
             try:
                 url = self._spawn(path, self._port)
             except ConfigurationError:
-                if not self._port:
+                # Other processes know the old port: it is given up only where somebody took it.
+                if not self._port or self._stopped.is_set() or not _is_taken(self._port):
                     raise
-                url = self._spawn(path, 0)  # somebody has taken the old port
+                url = self._spawn(path, 0)
         self._port = urlsplit(url).port or 0
         return LocalEndpoint(base_url=f"{url}/v1", api_key=self._key)
 
@@ -112,6 +122,8 @@ class LocalServer:
             start_new_session=True,
         )
         self._child = child
+        if self._stopped.is_set():  # before it could be seen there
+            child.kill()
         words: deque[str] = deque(maxlen=20)
         threading.Thread(
             target=self._watch, args=(child, words), name="launchpad-local-model", daemon=True
@@ -147,7 +159,7 @@ class LocalServer:
         try:
             child.stdin.write(json.dumps(wanted) + "\n")
             child.stdin.flush()
-        except BrokenPipeError:
+        except (BrokenPipeError, ValueError):  # it ended, or was ended
             return {}
         line = child.stdout.readline()
         child.stdout.close()
@@ -164,15 +176,33 @@ class LocalServer:
         code = child.wait()
         _end(child)
         with self._lock:
-            if self._stopped or self._child is not child or self._endpoint is None:
+            if not self._is_missed(child):
                 return
             logger.warning("The local model's process ended (code %s). %s", code, "; ".join(words))
-            if time.monotonic() - started < SHORT_LIFE:
-                return  # no endless loop: the next request that needs it starts it
+            delay = self._back_off(time.monotonic() - started)
+        # Not for ever in vain, and not left to a request either: where this process supervises
+        # others, no request comes by here.
+        self._stopped.wait(delay)
+        with self._lock:
+            if not self._is_missed(child):
+                return
             try:
                 self._endpoint = self._start()
             except ConfigurationError as error:
+                # A process that failed to start is watched like this one.
                 logger.error("The local model could not be started again: %s", error)  # noqa: TRY400
+
+    def _is_missed(self, child: subprocess.Popen[str]) -> bool:
+        """Whether the child, which has ended, should be there."""
+        return not (self._stopped.is_set() or self._child is not child or self._endpoint is None)
+
+    def _back_off(self, life: float) -> float:
+        """Seconds to wait before the next start."""
+        if life >= SHORT_LIFE:
+            self._short_lives = 0
+            return 0.0
+        self._short_lives += 1
+        return min(BACK_OFF * 2.0 ** (self._short_lives - 1), MAX_BACK_OFF)
 
 
 def _end(child: subprocess.Popen[str]) -> None:
@@ -180,13 +210,23 @@ def _end(child: subprocess.Popen[str]) -> None:
     if child.stdin is not None:
         try:
             child.stdin.close()
-        except BrokenPipeError:
+        except (BrokenPipeError, ValueError):
             logger.debug("the local model's process had ended already")
     try:
         child.wait(STOP_TIMEOUT)
     except subprocess.TimeoutExpired:
         child.kill()
         child.wait()
+
+
+def _is_taken(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return True
+    return False
 
 
 def _threads() -> int:

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import atexit
 import os
-import socket
 import threading
 import time
+from contextlib import closing
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from urllib.parse import urlsplit
 
 from launchpad.errors import ConfigurationError, UpstreamError
@@ -59,7 +61,7 @@ def endpoint(settings: Settings | None = None) -> LocalEndpoint:
         if server is None:
             server = LocalServer(settings or get_settings())
             if _owned.server is None:
-                atexit.register(stop)
+                atexit.register(_stop_at_exit)
             _owned.server, _owned.pid = server, os.getpid()
         found = server.endpoint()
         os.environ[URL_VARIABLE] = found.base_url
@@ -79,6 +81,13 @@ def stop() -> None:
         _owned.pid = 0
 
 
+def _stop_at_exit() -> None:
+    """As `stop`, but for the environment: a thread that loads the model may hold the lock."""
+    server = _owned.here()
+    if server is not None:
+        server.stop()
+
+
 def _elsewhere(base_url: str) -> LocalEndpoint:
     """The endpoint that another process owns, once it accepts connections."""
     parts = urlsplit(base_url)
@@ -89,10 +98,26 @@ def _elsewhere(base_url: str) -> LocalEndpoint:
     deadline = time.monotonic() + RETURN_TIMEOUT
     while True:
         try:
-            socket.create_connection((parts.hostname, parts.port), timeout=2).close()
+            ready = _is_ready(parts.hostname, parts.port)
         except OSError as error:
             if time.monotonic() > deadline:
                 raise UpstreamError("The local model does not answer.", status=503) from error
-            time.sleep(0.1)
-        else:
+            ready = False
+        if ready or time.monotonic() > deadline:
             return LocalEndpoint(base_url=base_url, api_key=os.environ.get(KEY_VARIABLE, ""))
+        time.sleep(0.1)
+
+
+def _is_ready(host: str, port: int) -> bool:
+    """Whether the model answers: llama.cpp accepts connections while it loads, and says 503 then.
+
+    Raises `OSError` where nobody is there. Of a server that is not llama.cpp it is enough that it
+    accepts: a request will tell the rest.
+    """
+    with closing(HTTPConnection(host, port, timeout=2)) as connection:
+        connection.connect()
+        try:
+            connection.request("GET", "/health")
+            return connection.getresponse().status != HTTPStatus.SERVICE_UNAVAILABLE
+        except (TimeoutError, HTTPException):
+            return True
