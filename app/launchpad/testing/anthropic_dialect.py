@@ -68,9 +68,12 @@ class AnthropicDialect:
                 data = self._tool_delta(step)
             case Finish(reason=reason):
                 self._stop = "refusal" if self._refused else STOP_REASONS.get(reason, "end_turn")
-                data = self._close()
-            case UsageStep() | Done():
-                data = self._end(step)
+                data = self._close() + self._message_delta()
+            case UsageStep():
+                self._usage = step
+                data = self._message_delta() if self._stop is not None else b""
+            case Done():
+                data = self._message_delta() + event_bytes({"type": "message_stop"}, "message_stop")
             case _:
                 data = b""
         return head + data
@@ -87,14 +90,15 @@ class AnthropicDialect:
         error = {"type": "api_error", "message": step.message}
         return event_bytes({"type": "error", "error": error}, "error")
 
-    def _end(self, step: UsageStep | Done) -> bytes:
-        """`message_delta` carries stop reason and usage together, so usage comes first."""
-        if isinstance(step, UsageStep):
-            usage = {"input_tokens": step.input_tokens, "output_tokens": step.output_tokens}
-            delta = {"stop_reason": self._stop, "stop_sequence": None}
-            payload = {"type": "message_delta", "delta": delta, "usage": usage}
-            return event_bytes(payload, "message_delta")
-        return event_bytes({"type": "message_stop"}, "message_stop")
+    def _message_delta(self) -> bytes:
+        """Carries stop reason and usage together, so what comes first waits for the other."""
+        step, self._usage = self._usage, None
+        if step is None:
+            return b""
+        usage = {"input_tokens": step.input_tokens, "output_tokens": step.output_tokens}
+        delta = {"stop_reason": self._stop, "stop_sequence": None}
+        payload = {"type": "message_delta", "delta": delta, "usage": usage}
+        return event_bytes(payload, "message_delta")
 
     def _message_start(self) -> bytes:
         self._begun = True
