@@ -28,7 +28,7 @@ HURRIED_WORDS = 2.0
 """The same after a second signal."""
 CANCELLATION = 1.0
 """Seconds in which a request that is cancelled in the end can end properly."""
-STUBBORN = 2.0
+STUBBORN = 4.0
 """Seconds that what is left after the application's own end may hold up the process's."""
 TICK = 0.05
 
