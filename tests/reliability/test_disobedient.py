@@ -14,6 +14,7 @@ import pytest
 from tests.reliability.flows import Both, Watched, chain, seen
 from tests.reliability.harness import CHAT, Served, chat, eventually
 
+from launchpad.core import threads
 from launchpad.core.nodes.base import Node
 from launchpad.core.nodes.router import BaseRouter
 from launchpad.core.task import TaskContext
@@ -245,6 +246,8 @@ def test_a_router_or_a_clean_up_that_blocks_is_named(
 def test_work_of_clients_that_left_is_not_begun(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # No thread to spare, and none may be started.
+    monkeypatch.setattr("launchpad.core.threads._pool", threads._Pool())
     monkeypatch.setattr("launchpad.core.threads.LIMIT", 0)
     InAThread.started = 0
     InAThread.let_go.clear()
