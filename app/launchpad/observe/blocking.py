@@ -225,7 +225,9 @@ class _Looks:
     def take(self, task: _Task | None, who: str, frame: FrameType | None) -> None:
         self._tasks.add(None if task is None else id(task))
         self._whos[who] += 1
-        self._places[who] = _place(frame)
+        # The first place: by the last look it may have come out of what blocked.
+        if who not in self._places:
+            self._places[who] = _place(frame)
 
     def culprit(self) -> tuple[str, str] | None:
         """Who blocks, and where; None when no single task does. One look alone proves nothing."""
