@@ -51,14 +51,15 @@ class Speech:
     async def deliver(self, words: AsyncIterator[Any]) -> None:
         """Take everything that the generator `words` yields; close it in this same task."""
         node, mailbox = self._node, self._mailbox
-        texts = self._texts
+        kept = {TextDelta: self._texts, JsonDelta: self._documents}
         try:
             async for item in words:
-                if type(item) is TextDelta and item.node == node and type(item.text) is str:
+                said = kept.get(type(item))
+                if said is not None and item.node == node and type(item.text) is str:
                     # The way of nearly every token.
-                    if not texts:
+                    if not said:
                         self._begin()
-                    texts.append(item.text)
+                    said.append(item.text)
                     if mailbox is not None and not mailbox.offer(item):
                         await mailbox.put(item)
                 else:
@@ -124,7 +125,7 @@ class Speech:
     @property
     def has_spoken(self) -> bool:
         """Whether anything was said at all."""
-        return self.spoke or bool(self._texts)
+        return self.spoke or bool(self._texts or self._documents)
 
 
 async def from_thread(words: Iterator[Any]) -> AsyncIterator[Any]:

@@ -20,7 +20,7 @@ class Mailbox:
     slows its own upstream, and only that one.
     """
 
-    __slots__ = ("_closed", "_consumer", "_items", "_limit", "_producers", "_settling")
+    __slots__ = ("_closed", "_consumer", "_items", "_limit", "_producers", "_settling", "finished")
 
     def __init__(self, limit: int = DEFAULT_LIMIT) -> None:
         self._items: list[RunEvent] = []
@@ -29,11 +29,8 @@ class Mailbox:
         self._settling = False
         self._consumer: asyncio.Future[None] | None = None
         self._producers: deque[asyncio.Future[None]] = deque()
-
-    @property
-    def finished(self) -> bool:
+        self.finished = False
         """Closed, and everything was taken."""
-        return self._closed and not self._items
 
     def offer(self, event: RunEvent) -> bool:
         """Leave `event` if there is room; return whether there was. Never waits."""
@@ -68,6 +65,7 @@ class Mailbox:
         if last is not None and not self._closed:
             self._items.append(last)
         self._closed = True
+        self.finished = not self._items
         self._wake_consumer()
         self._wake_producers()
 
@@ -75,16 +73,23 @@ class Mailbox:
         """Wake a consumer that waits, with nothing: how a heartbeat gets its turn."""
         self._wake_consumer()
 
-    async def take(self) -> Sequence[RunEvent]:
-        """Everything that is there, waiting for the first. Empty when closed or poked."""
-        if not self._items and not self._closed:
-            await self._wait()
+    def take(self) -> Sequence[RunEvent]:
+        """Everything that is there, which may be nothing; then `arrival` is to be awaited."""
         items = self._items
         if items:
             self._items = []
+            self.finished = self._closed
             if self._producers:
                 self._wake_producers()
         return items
+
+    def arrival(self) -> asyncio.Future[None]:
+        """Done at the next event, when it is closed or poked. For the one consumer.
+
+        No coroutine: a stream waits for each of its tokens here.
+        """
+        self._consumer = asyncio.get_running_loop().create_future()
+        return self._consumer
 
     async def settle(self, seconds: float) -> None:
         """Let events gather for `seconds`, but no longer than until it is full, closed or poked."""
@@ -93,21 +98,17 @@ class Mailbox:
         timer = asyncio.get_running_loop().call_later(seconds, self._wake_consumer)
         self._settling = True
         try:
-            await self._wait()
+            await self.arrival()
         finally:
             self._settling = False
             timer.cancel()
 
-    async def _wait(self) -> None:
-        self._consumer = asyncio.get_running_loop().create_future()
-        try:
-            await self._consumer
-        finally:
-            self._consumer = None
-
     def _wake_consumer(self) -> None:
-        if self._consumer is not None and not self._consumer.done():
-            self._consumer.set_result(None)
+        consumer = self._consumer
+        if consumer is not None:
+            self._consumer = None
+            if not consumer.done():
+                consumer.set_result(None)
 
     def _wake_producers(self) -> None:
         while self._producers:

@@ -72,12 +72,23 @@ class EventStream:
 
         Empty at the end (`finished` is true then) and after `poke()`.
         """
+        if not (events := self.take()) and not self.finished:
+            await self.arrival()
+            events = self.take()
+        return events
+
+    def take(self) -> Sequence[RunEvent]:
+        """Every event that is there, which may be none: `arrival` is to be awaited then."""
         if self._ready:
             ready, self._ready = self._ready[::-1], []
             return ready
         if self._owner is None:
             self._start()
-        return await self._mailbox.take()
+        return self._mailbox.take()
+
+    def arrival(self) -> asyncio.Future[None]:
+        """Done when `take` may have something, at the end, and after `poke()`."""
+        return self._mailbox.arrival()
 
     async def settle(self, seconds: float) -> None:
         """Wait until `seconds` have passed, unless the run ends or the mailbox fills before."""

@@ -73,14 +73,11 @@ class FrameStream:
         self._send_timeout = send_timeout
         self._given_at: float | None = None
         self._send_timer: asyncio.TimerHandle | None = None
+        self.finished = False
+        """The run has ended, and everything was given."""
 
     def __aiter__(self) -> Self:
         return self
-
-    @property
-    def finished(self) -> bool:
-        """The run has ended, and everything was given."""
-        return self._stream.finished
 
     async def __anext__(self) -> bytes:
         """The next bytes. Raises `Refusal` as `refusable` says, `StopAsyncIteration` at the end.
@@ -89,36 +86,44 @@ class FrameStream:
         `StreamingResponse` cancels its reader when the client leaves, and closes nothing.
         """
         self._given_at = None
+        loop = asyncio.get_running_loop()
+        stream = self._stream
         try:
-            data = await self._next()
+            if self._timer is None and self._heartbeat:
+                self._last_sent = loop.time()
+                self._arm(loop, self._heartbeat)
+            if self._debounce and self._started:
+                rest = self._last_sent + self._debounce - loop.time()
+                if rest > 0:
+                    await stream.settle(rest)
+            data = self._ready(stream)
+            while not data:
+                # In this frame: a coroutine between here and the mailbox costs each token.
+                await stream.arrival()
+                # What is said may come to no bytes at all: that is silence too.
+                data = self._ready(stream) or self._silence(loop)
         except asyncio.CancelledError:
             self.cancel()
             raise
+        self._last_sent = loop.time()
+        self._started = True
+        self.finished = stream.finished
         if self._send_timeout is not None:
             self._given_at = self._last_sent
             if self._send_timer is None:
-                self._mind_the_client(asyncio.get_running_loop(), self._send_timeout)
+                self._mind_the_client(loop, self._send_timeout)
         return data
 
-    async def _next(self) -> bytes:
-        loop = asyncio.get_running_loop()
-        if self._timer is None and self._heartbeat:
-            self._last_sent = loop.time()
-            self._arm(loop, self._heartbeat)
-        if self._debounce and self._started:
-            rest = self._last_sent + self._debounce - loop.time()
-            if rest > 0:
-                await self._stream.settle(rest)
-        while not self._stream.finished:
-            events = await self._stream.batch()
-            # What is said may come to no bytes at all: that is silence too.
-            data = (self._encode(events) if events else b"") or self._silence(loop)
-            if data:
-                self._last_sent = loop.time()
-                self._started = True
+    def _ready(self, stream: EventStream) -> bytes:
+        """The bytes that there are; b"" where one has to wait. Raises `StopAsyncIteration`."""
+        while events := stream.take():
+            if data := self._encode(events):
                 return data
-        self._disarm()
-        raise StopAsyncIteration
+        if stream.finished:
+            self.finished = True
+            self._disarm()
+            raise StopAsyncIteration
+        return b""
 
     def cancel(self) -> None:
         """End the run without waiting; a reader that waits for bytes gets the end."""
@@ -169,7 +174,7 @@ class FrameStream:
 
     def _silence(self, loop: asyncio.AbstractEventLoop) -> bytes:
         due = self._heartbeat and loop.time() - self._last_sent >= self._heartbeat
-        return HEARTBEAT if due and not self._stream.finished else b""
+        return HEARTBEAT if due else b""
 
     def _arm(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
         # Held weakly: a stream that is dropped unread must not live on in its own timer.

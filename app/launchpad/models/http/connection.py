@@ -78,20 +78,20 @@ class Connection(asyncio.Protocol):
         while not self.status:
             if self._error is not None:
                 raise self._error
-            await self._wait()
+            await self.arrival()
 
-    async def read(self) -> bytes:
-        """All of the body that has arrived, at least one byte; b"" at its end.
+    def take(self) -> bytes | None:
+        """All of the body that has arrived; b"" at its end, None where `arrival` is to be awaited.
 
-        Raises `BrokenConnectionError` once everything before it has been read.
+        Raises `BrokenConnectionError` once everything before it has been taken.
         """
         parts = self._parts
-        while not parts:
+        if not parts:
             if self.complete:
                 return b""
             if self._error is not None:
                 raise self._error
-            await self._wait()
+            return None
         data = parts[0] if len(parts) == 1 else b"".join(parts)
         parts.clear()
         self._waiting_bytes = 0
@@ -100,6 +100,14 @@ class Connection(asyncio.Protocol):
             if self._transport is not None and not self.lost:
                 self._transport.resume_reading()
         return data
+
+    def arrival(self) -> asyncio.Future[None]:
+        """Done when there may be something new: bytes, the end, a fault. For one reader at a time.
+
+        No coroutine: a stream waits for each of its tokens here.
+        """
+        self._waiter = self._loop.create_future()
+        return self._waiter
 
     @property
     def headers(self) -> dict[str, str]:
@@ -121,16 +129,12 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
         self._wake()
 
-    async def _wait(self) -> None:
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        waiter = self._waiter
+        if waiter is not None:
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
 
     # asyncio.Protocol
 

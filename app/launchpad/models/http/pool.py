@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import cast
 
 from launchpad.models.http.connection import BrokenConnectionError, Connection
@@ -22,7 +22,7 @@ _POOL = "http pool"
 _ROUTES = 256
 
 Key = tuple[Address, Address | None]
-Read = Callable[[], Awaitable[bytes]]
+Take = Callable[[], bytes | None]
 
 
 class ConnectTimeoutError(TimeoutError):
@@ -41,11 +41,19 @@ class Response:
         """Whether `close` or `finish` was called."""
         # Not asked for, but some proxies pack all the same.
         packed = connection.header(b"content-encoding").lower() in {"gzip", "deflate"}
-        self.read: Read = _unpacking(connection.read) if packed else connection.read
-        """What has come of the body, at least one byte; b"" at its end.
+        self.take: Take = _unpacking(connection.take) if packed else connection.take
+        """What has come of the body; b"" at its end, None where `arrival` is to be awaited.
 
         Raises `BrokenConnectionError`, after everything that came before the fault.
         """
+        self.arrival = connection.arrival
+        """A future that is done when `take` may have something new."""
+
+    async def read(self) -> bytes:
+        """What has come of the body, at least one byte; b"" at its end. Raises as `take`."""
+        while (data := self.take()) is None:
+            await self.arrival()
+        return data
 
     @property
     def headers(self) -> dict[str, str]:
@@ -69,20 +77,20 @@ class Response:
             self._pool.give_back(self._key, self._connection)
 
 
-def _unpacking(read: Read) -> Read:
+def _unpacking(take: Take) -> Take:
     unpack = zlib.decompressobj(zlib.MAX_WBITS | 32)
 
-    async def read_plain() -> bytes:
-        while data := await read():
+    def take_plain() -> bytes | None:
+        while data := take():
             try:
                 plain = unpack.decompress(data)
             except zlib.error as error:
                 raise BrokenConnectionError("the upstream's packing is broken") from error
             if plain:
                 return plain
-        return b""
+        return data
 
-    return read_plain
+    return take_plain
 
 
 class Pool:

@@ -72,7 +72,7 @@ class ChatStream:
         self._as_sdk_error = as_sdk_error
         self._pending: list[Item] = []
         self._live: list[Item] = []
-        self._chunks = SdkChunks()
+        self._chunks = SdkChunks(separate=reading.tags or ())
         self._has_follower = True
         self._answered = False
         self._ended = False
@@ -87,7 +87,13 @@ class ChatStream:
         Raises `UpstreamError` once everything before it has been returned.
         """
         while not self._live and not self._ended:
-            await self._read()
+            if not self._advance():
+                # In this frame: a coroutine between here and the socket costs each token.
+                try:
+                    await self._response.arrival()
+                except BaseException:
+                    self._watchdog.idle()
+                    raise
         items, self._live = self._live, []
         if not items and self._error is not None:
             raise self._error
@@ -121,6 +127,22 @@ class ChatStream:
             await self._read()
         return self._chunks.take(self._pending)
 
+    async def follow(self) -> list[Item]:
+        """All that waits for pydantic-ai; empty at the end, be it whole, failed or closed."""
+        while not self._pending and not self._ended:
+            await self._read()
+        items, self._pending = self._pending, []
+        return items
+
+    def put_back(self, items: list[Item]) -> None:
+        """Let pydantic-ai have `items`, which `follow` gave, after all."""
+        self._pending[:0] = items
+
+    @property
+    def failed(self) -> bool:
+        """Whether the answer ended in an error."""
+        return self._error is not None
+
     async def __aenter__(self) -> Self:
         return self
 
@@ -151,16 +173,27 @@ class ChatStream:
     # Reading
 
     async def _read(self) -> None:
-        """Read the socket once and decode what it gave."""
-        self._watchdog.waiting()
+        """Wait until the socket gave something, and decode it."""
+        while not self._advance():
+            try:
+                await self._response.arrival()
+            except BaseException:
+                self._watchdog.idle()
+                raise
+
+    def _advance(self) -> bool:
+        """Decode what has arrived; False where that is nothing, and one has to wait."""
         try:
-            data = await self._response.read()
+            data = self._response.take()
         except OSError as error:
-            self._end(error)
-            return
-        finally:
             self._watchdog.idle()
+            self._end(error)
+            return True
+        if data is None:
+            self._watchdog.waiting()
+            return False
         self._decode(data)
+        return True
 
     def _decode(self, data: bytes) -> None:
         items: list[Item] = []
@@ -172,12 +205,12 @@ class ChatStream:
             self._fail(unreadable(), error)
         except UpstreamSaidError as error:
             self._fail(in_stream_error(error.error), error)
+        if items and (type(items[-1]) is str or any(map(_moves_on, items))):
+            self._watchdog.progress()
+            self._answered = self._answered or any(map(_answers, items))
+        else:
+            self._watchdog.idle()
         if items:
-            if isinstance(items[-1], str) or any(
-                isinstance(item, str) or _carries(item) for item in items
-            ):
-                self._watchdog.progress()
-                self._answered = self._answered or any(map(_answers, items))
             if self._has_follower:
                 self._pending += items
             self._live += items
@@ -218,6 +251,10 @@ def _carries(chunk: Chunk) -> bool:
     return bool(choice.get("finish_reason")) or any(
         value for name, value in delta.items() if name != "role"
     )
+
+
+def _moves_on(item: Item) -> bool:
+    return isinstance(item, str) or _carries(item)
 
 
 def _answers(item: Item) -> bool:

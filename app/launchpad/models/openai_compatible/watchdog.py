@@ -68,8 +68,9 @@ class Watchdog:
             act()
 
     def waiting(self) -> None:
-        """Someone waits for the upstream from now on. So it is at first."""
-        self._waiting_since = self._loop.time()
+        """Someone waits for the upstream from now on, if not before. So it is at first."""
+        if self._waiting_since is None:
+            self._waiting_since = self._loop.time()
 
     def idle(self) -> None:
         """Nobody waits."""
@@ -78,7 +79,8 @@ class Watchdog:
             self._waiting_since = None
 
     def progress(self) -> None:
-        """Tokens came."""
+        """Tokens came, and nobody waits."""
+        self._waiting_since = None
         self._silent = 0.0
         self._seen_token = True
 
