@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import random
 import time
 from dataclasses import dataclass
 
@@ -40,9 +41,10 @@ async def _pace(bench: Bench, streams: int, *, hold: float, skip_ramp: bool) -> 
     gc.disable()  # a collection in this process would be counted as the subject's latency
     try:
         meter, began = Meter(bench), time.monotonic()
-        for number, client in enumerate(clients):
-            delay = began + number / streams - time.monotonic()
-            await asyncio.sleep(max(0.0, delay))
+        dice = random.Random(streams)
+        moments = sorted(dice.random() for _ in clients)
+        for moment, client in zip(moments, clients, strict=True):
+            await asyncio.sleep(max(0.0, began + moment - time.monotonic()))
             client.send(bench.call.raw)
         await asyncio.sleep(max(0.0, began + 1.0 - time.monotonic()))
         if skip_ramp:
