@@ -60,7 +60,9 @@ async def read_json(scope: Scope, receive: Receive, limit: int) -> dict[str, Any
     the grammar allows and UTF-8 does not, becomes U+FFFD.
     """
     body = await read_body(receive, limit)
-    coding = Headers(scope=scope).get("content-encoding", "").strip().lower()
+    coding = ""
+    if any(name == b"content-encoding" for name, _ in scope["headers"]):
+        coding = Headers(scope=scope)["content-encoding"].strip().lower()
     if coding not in {"", "identity"}:
         raise HTTPException(
             415,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence, Sized
 from functools import partial
 from typing import ClassVar
@@ -13,6 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope
 from launchpad.api.body import read_json
 from launchpad.api.collected import Builder, CollectedResponse
 from launchpad.api.endpoint import REQUEST_ID_HEADER, Endpoint
+from launchpad.core.task import new_run_id
 from launchpad.errors import PayloadTooLargeError, RequestError
 from launchpad.runs.in_process import Runs
 from launchpad.settings import Settings
@@ -48,7 +48,7 @@ class ChatCompletions(Endpoint):
         self._check_length(payload.get("messages"))
         request = served.chat_schema.model_validate(payload)
         ignored = review(request, served.capabilities(settings))
-        run_id = secrets.token_hex(16)
+        run_id = new_run_id()
         headers = {REQUEST_ID_HEADER: run_id}
         if ignored:
             headers[IGNORED_HEADER] = ", ".join(ignored)

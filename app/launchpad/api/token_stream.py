@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope
 
 from launchpad.api.body import read_json
 from launchpad.api.endpoint import REQUEST_ID_HEADER, Endpoint
+from launchpad.core.task import new_run_id
 from launchpad.errors import ForbiddenError
 from launchpad.runs.in_process import Runs
 from launchpad.settings import Settings
@@ -81,7 +81,7 @@ class TokenStream(Endpoint):
         asked, settings = self.ask(given), self._settings
         request = _chat_request(asked, given)
         event = asked.served.event(request)
-        run_id = secrets.token_hex(16)
+        run_id = new_run_id()
         produce = asked.served.workflow().producer(event, run_id=run_id, request=request)
         key = scope.get("state", {}).get("launchpad.key")
         encoder, greeting = self.encoder(asked, ids=ids)

@@ -30,13 +30,15 @@ class ObservedRun:
         self._model = _text_of(asked, "model") or "-"
         self._metadata = _dict_of(asked, "metadata")
         metrics.run_started(workflow)
+        # Looking for what an event does not have costs more than the rest of this.
+        told = tracer.enabled
         self._span = tracer.run(
             workflow,
             context.run_id,
             input=context.event,
             metadata=self._metadata,
-            user_id=_text_of(asked, "user"),
-            session_id=_text_of(asked, "session_id"),
+            user_id=_text_of(asked, "user") if told else None,
+            session_id=_text_of(asked, "session_id") if told else None,
         )
 
     def node(self, name: str) -> ObservedNode:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +13,25 @@ if TYPE_CHECKING:
     from launchpad.core.nodes.base import Node
 
 _MISSING = object()
+
+_ID_BYTES = 16
+_ids: list[str] = []
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_ids.clear)
+
+
+def new_run_id() -> str:
+    """32 hexadecimal digits that nobody can guess.
+
+    They are drawn for many runs at once: asking the kernel takes longer than all else in here.
+    """
+    while True:
+        try:
+            return _ids.pop()
+        except IndexError:
+            drawn = secrets.token_hex(256 * _ID_BYTES)
+            width = 2 * _ID_BYTES
+            _ids.extend(drawn[at : at + width] for at in range(0, len(drawn), width))
 
 
 @dataclass(eq=False)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
@@ -13,7 +12,7 @@ from launchpad.core.nodes.base import Node
 from launchpad.core.run import Run
 from launchpad.core.schema import WorkflowSchema
 from launchpad.core.scope import scope_of
-from launchpad.core.task import TaskContext
+from launchpad.core.task import TaskContext, new_run_id
 from launchpad.core.validate import Graph, validate
 from launchpad.errors import DefinitionError, RequestError
 from launchpad.models.scope import request_scope
@@ -115,7 +114,7 @@ class Workflow:
         return Run(name, start, self._graph, context, mailbox, tracing=tracing)
 
     def _context(self, event: Any, run_id: str | None) -> TaskContext:
-        return TaskContext(event=self._validated(event), run_id=run_id or secrets.token_hex(16))
+        return TaskContext(event=self._validated(event), run_id=run_id or new_run_id())
 
     def _validated(self, event: Any) -> BaseModel:
         schema = self.workflow_schema.event_schema
