@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from openai.types.chat import ChatCompletionChunk
@@ -20,10 +21,12 @@ class SdkChunks:
     """Joins what waits for pydantic-ai, which goes through all its layers for each chunk.
 
     An answer that is there at once becomes one chunk with the role, all text, the finish reason and
-    the usage. Anything unusual stays a chunk of its own.
+    the usage. Anything unusual stays a chunk of its own. Texts that are not `separate` are not
+    joined to one that is: it would mean something else.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, separate: Iterable[str] = ()) -> None:
+        self._separate = frozenset(separate)
         self._last_whole: Chunk = {}
 
     def take(self, pending: list[Item]) -> ChatCompletionChunk:
@@ -46,7 +49,10 @@ class SdkChunks:
                 break
             texts.append(item)
         if texts:
-            whole["choices"][0]["delta"]["content"] = "".join(texts)
+            text = "".join(texts)
+            if len(texts) > 1 and text in self._separate:
+                text = text[: -len(texts.pop())]
+            whole["choices"][0]["delta"]["content"] = text
             used += len(texts)
         for item in pending[used : used + 2]:
             if isinstance(item, str) or not _joins_end(whole, item):

@@ -139,9 +139,9 @@ class ChatStream:
         self._pending[:0] = items
 
     @property
-    def failed(self) -> bool:
-        """Whether the answer ended in an error."""
-        return self._error is not None
+    def exhausted(self) -> bool:
+        """Whether the answer ended without an error, and `follow` gave all of it."""
+        return self._ended and self._error is None and not self._pending
 
     async def __aenter__(self) -> Self:
         return self
