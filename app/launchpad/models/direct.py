@@ -5,9 +5,9 @@ pydantic-ai's agent costs about 2 ms a run; `pydantic_ai.direct` about a tenth o
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 from launchpad.errors import ConfigurationError
 from launchpad.models.agent import instructions_of
@@ -19,10 +19,9 @@ from launchpad.observe.tracing import instrumentation
 if TYPE_CHECKING:
     from pydantic_ai import ModelSettings
     from pydantic_ai.messages import ModelMessage
-    from pydantic_ai.models import Model, ModelRequestParameters
+    from pydantic_ai.models import ModelRequestParameters
 
     from launchpad.models.live import LiveStream
-    from launchpad.models.openai_compatible.learnt import LearntRequests, PlainRequest
 
 __all__ = ["open_answer"]
 
@@ -41,8 +40,9 @@ async def open_answer(
     from pydantic_ai.models import ModelRequestParameters
 
     from launchpad.models.chat_live import ChatLive
+    from launchpad.models.live_of import live_of, live_of_chat
+    from launchpad.models.openai_compatible.learnt import plain_request
     from launchpad.models.opening import Opening
-    from launchpad.models.streaming import live_of, live_of_text
 
     _check(config)
     scope = request_scope.get()
@@ -53,11 +53,11 @@ async def open_answer(
     traced = instrumentation()
     learnt = None
     if traced is None and not (form and scope is not None and scope.has_form):
-        learnt = _learnt(model, instructions_of(config), messages, settings)
+        learnt = plain_request(model, instructions_of(config) or None, messages, settings)
         if learnt is not None and (known := await learnt[0].open(learnt[1])) is not None:
             async with known:
                 known.live_only()
-                yield live_of_text(known)
+                yield live_of_chat(known)
             return
     parameters = _parameters(config) or ModelRequestParameters()
     with Opening(model, settings, parameters, scope if form else None) as asked:
@@ -70,7 +70,7 @@ async def open_answer(
         ) as response:
             opened = asked.begun()
             if learnt is not None:
-                learnt[0].learn(learnt[1], opened)
+                learnt[0].learn(learnt[1], opened, response)
             # The server has no tools here: whatever the model calls, it calls for the client.
             live, behind = live_of(opened, response, asked.client_tools, others_are_clients=True)
             if traced is None and opened.stream is not None and isinstance(live, ChatLive):
@@ -80,25 +80,6 @@ async def open_answer(
                 # The span takes the answer from here; it comes in one piece.
                 async for _ in behind:
                     pass
-
-
-def _learnt(
-    model: Model,
-    instructions: Sequence[str],
-    messages: Sequence[ModelMessage],
-    settings: Mapping[str, Any] | None,
-) -> tuple[LearntRequests, PlainRequest] | None:
-    """The request, where it is one that the next may be like."""
-    from pydantic_ai.models import check_allow_model_requests
-
-    from launchpad.models.openai_compatible.learnt import learnt_requests
-
-    learnt = learnt_requests(model)
-    if learnt is None:
-        return None
-    check_allow_model_requests()
-    plain = learnt.plain(instructions, messages, settings)
-    return (learnt, plain) if plain is not None else None
 
 
 def _check(config: AgentConfig) -> None:

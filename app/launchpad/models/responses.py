@@ -8,6 +8,7 @@ This is the only file that touches private names of pydantic-ai: `_event_iterato
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -28,12 +29,8 @@ from pydantic_ai.models import StreamedResponse
 from pydantic_ai.usage import RequestUsage
 
 
-class WrappedResponse(StreamedResponse):
-    """A response that answers everything from the one it wraps. Override `_events`."""
-
-    def __init__(self, inner: StreamedResponse) -> None:
-        super().__init__(inner.model_request_parameters)
-        self.inner = inner
+class OwnEvents(StreamedResponse):
+    """A response whose `_events` are all that there are: the base adds the end of parts itself."""
 
     def __aiter__(self) -> AsyncIterator[ModelResponseStreamEvent]:
         if self._event_iterator is None:
@@ -41,12 +38,23 @@ class WrappedResponse(StreamedResponse):
             self._event_iterator = self._events()
         return self._event_iterator
 
-    def _events(self) -> AsyncIterator[ModelResponseStreamEvent]:
-        return aiter(self.inner)
+    @abstractmethod
+    def _events(self) -> AsyncIterator[ModelResponseStreamEvent]: ...
 
     async def _get_event_iterator(self) -> AsyncIterator[ModelResponseStreamEvent]:
         async for event in self._events():
             yield event
+
+
+class WrappedResponse(OwnEvents):
+    """A response that answers everything from the one it wraps. Override `_events`."""
+
+    def __init__(self, inner: StreamedResponse) -> None:
+        super().__init__(inner.model_request_parameters)
+        self.inner = inner
+
+    def _events(self) -> AsyncIterator[ModelResponseStreamEvent]:
+        return aiter(self.inner)
 
     def get(self) -> ModelResponse:
         """The response so far."""

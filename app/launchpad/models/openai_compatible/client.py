@@ -8,7 +8,8 @@ is where the SDK would begin. Ours sends them as they are (the SDK's own transfo
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cached_property
@@ -55,6 +56,9 @@ class Opened:
 
 
 _listening: ContextVar[Opened | None] = ContextVar("launchpad_opened_stream", default=None)
+_handed: ContextVar[ChatStream | Exception | None] = ContextVar(
+    "launchpad_handed_stream", default=None
+)
 
 
 def listen(form: ClientForm | None = None) -> Opened:
@@ -70,6 +74,19 @@ def listen(form: ClientForm | None = None) -> Opened:
 def stop_listening() -> None:
     """Requests leave their stream nowhere again."""
     _listening.set(None)
+
+
+@contextmanager
+def hand_over(answer: ChatStream | Exception | None) -> Generator[None]:
+    """Inside, what this task asks a `StreamingOpenAI` is not sent: it was, and `answer` came of it.
+
+    An exception is raised as if sending had raised it. With None, it is sent.
+    """
+    token = _handed.set(answer)
+    try:
+        yield
+    finally:
+        _handed.reset(token)
 
 
 def asked_form() -> ClientForm | None:
@@ -117,7 +134,10 @@ class StreamingOpenAI(openai.AsyncOpenAI):
         """Send `body`. The answer comes back as `ChatStream`, or whole."""
         body["stream"] = True
         body.setdefault("stream_options", {"include_usage": True})
-        opened = await self.open(body, options)
+        handed = _handed.get()
+        if isinstance(handed, Exception):
+            raise handed
+        opened = handed or await self.open(body, options)
         if stream:
             listener = _listening.get()
             if listener is not None:

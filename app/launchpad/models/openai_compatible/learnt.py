@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 from pydantic_ai.messages import (
     ModelRequest,
@@ -21,17 +21,19 @@ from pydantic_ai.messages import (
     TextPart,
     UserPromptPart,
 )
+from pydantic_ai.models import check_allow_model_requests
 from pydantic_ai.models.openai import OpenAIChatModel
 
 from launchpad.models.openai_compatible.client import Opened, RequestOptions, StreamingOpenAI
+from launchpad.models.openai_compatible.learnt_usage import LearntUsage
 
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelMessage
-    from pydantic_ai.models import Model
+    from pydantic_ai.models import Model, StreamedResponse
 
     from launchpad.models.openai_compatible.stream import ChatStream
 
-__all__ = ["LearntRequests", "PlainRequest", "learnt_requests"]
+__all__ = ["LearntRequests", "Origin", "PlainRequest", "learnt_requests", "plain_request"]
 
 _MOST = 256
 _SETTINGS = frozenset(
@@ -72,28 +74,57 @@ class _Known:
     options: RequestOptions
 
 
-class LearntRequests:
-    """The plain requests of one model."""
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a model's answers say that they come from."""
 
-    def __init__(self, client: StreamingOpenAI, profile: Mapping[str, Any]) -> None:
+    provider_name: str | None
+    provider_url: str | None
+    canonical_system: str | None
+
+
+class LearntRequests:
+    """The plain requests of one model, and what is alike in its answers.
+
+    `reads_plainly`: pydantic-ai reads the answers as it reads OpenAI's, with nothing added.
+    """
+
+    def __init__(
+        self, client: StreamingOpenAI, profile: Mapping[str, Any], *, reads_plainly: bool
+    ) -> None:
         self._client = client
         self._system_role: str = profile.get("openai_system_prompt_role") or "system"
-        self._breaks_tokens = bool(profile.get("may_tokenize_special_tokens_in_content"))
+        self._announces = profile.get("default_framing_announcement") == "always"
+        self.breaks_tokens = bool(profile.get("may_tokenize_special_tokens_in_content"))
+        self.reads_plainly = reads_plainly
+        self.origin: Origin | None = None
+        self.usages = LearntUsage()
         self._known: dict[tuple[object, ...], _Known | None] = {}
 
     def plain(
         self,
-        instructions: Sequence[str],
+        instructions: Sequence[str] | None,
         messages: Sequence[ModelMessage],
         settings: Mapping[str, Any] | None,
+        *,
+        prepared: bool = False,
     ) -> PlainRequest | None:
-        """The request, if it is plain."""
+        """The request, if it is plain.
+
+        `instructions` come before those that are with the messages; None where there are none.
+        An agent's messages are `prepared` (`Model.prepare_messages`) before they come here.
+        """
         key = _settings_key(settings)
         said = _plain_messages(messages, self._system_role) if key is not None else None
-        if key is None or said is None:
+        if key is None or said is None or (instructions and self._announces):
             return None
-        if self._breaks_tokens and any(
-            message["role"] != self._system_role and _MARKUP.search(message["content"])
+        carries = any(message.instructions is not None for message in messages if _asks(message))
+        if carries and instructions is None:
+            # pydantic-ai would look for the ones that hold.
+            return None
+        if self.breaks_tokens and any(
+            (message["role"] != self._system_role or self._system_role == "user")
+            and _MARKUP.search(message["content"])
             for message in said
         ):
             return None
@@ -103,22 +134,27 @@ class LearntRequests:
             said[at:at] = [{"role": self._system_role, "content": text} for text in instructions]
         roles = [message["role"] for message in said]
         shape = frozenset(zip(["", *roles], roles, strict=False))
-        return PlainRequest((key, shape), said)
+        return PlainRequest((key, shape, instructions is None, carries, prepared), said)
 
     async def open(self, request: PlainRequest) -> ChatStream | None:
         """Send `request` if its like was learnt. Raises the OpenAI SDK's exceptions."""
         known = self._known.get(request.key)
         if known is None:
             return None
+        check_allow_model_requests()
         return await self._client.open({**known.body, "messages": request.messages}, known.options)
 
-    def learn(self, request: PlainRequest, sent: Opened) -> None:
-        """Take note of what was sent for `request`."""
+    def learn(self, request: PlainRequest, sent: Opened, response: StreamedResponse) -> None:
+        """Take note of what was sent for `request`, and of who answered."""
         if sent.body is None or request.key in self._known:
             return
-        rest = {name: value for name, value in sent.body.items() if name != "messages"}
         alike = sent.body.get("messages") == request.messages
+        # With a place for the messages, so that the fields keep their order.
+        rest = {**sent.body, "messages": ()}
         self._known[request.key] = _Known(rest, sent.options) if alike else None
+        self.origin = Origin(
+            response.provider_name, response.provider_url, response.canonical_system
+        )
         if len(self._known) > _MOST:
             del self._known[next(iter(self._known))]
 
@@ -131,8 +167,23 @@ def learnt_requests(model: Model) -> LearntRequests | None:
     if client.learnt is None:
         profile: Mapping[str, Any] = dict(model.profile)
         merges = not profile.get("openai_chat_supports_multiple_system_messages", True)
-        client.learnt = False if merges else LearntRequests(client, profile)
+        plainly = bool(getattr(model, "reads_plainly", False))
+        client.learnt = False if merges else LearntRequests(client, profile, reads_plainly=plainly)
     return client.learnt or None
+
+
+def plain_request(
+    model: Model,
+    instructions: Sequence[str] | None,
+    messages: Sequence[ModelMessage],
+    settings: Mapping[str, Any] | None,
+) -> tuple[LearntRequests, PlainRequest] | None:
+    """The request, where it is one that the next may be like."""
+    learnt = learnt_requests(model)
+    if learnt is None:
+        return None
+    plain = learnt.plain(instructions, messages, settings)
+    return (learnt, plain) if plain is not None else None
 
 
 def _settings_key(settings: Mapping[str, Any] | None) -> tuple[object, ...] | None:
@@ -153,7 +204,7 @@ def _plain_messages(messages: Sequence[ModelMessage], system_role: str) -> list[
     said: list[_Message] = []
     for message in messages:
         if type(message) is ModelRequest:
-            if message.instructions is not None or message.metadata:
+            if message.metadata:
                 return None
             roles = [_role(part, system_role) for part in message.parts]
         elif type(message) is ModelResponse and message.state == "complete":
@@ -168,6 +219,10 @@ def _plain_messages(messages: Sequence[ModelMessage], system_role: str) -> list[
                 return None
             said.append({"role": role, "content": text})
     return said
+
+
+def _asks(message: ModelMessage) -> TypeGuard[ModelRequest]:
+    return type(message) is ModelRequest
 
 
 def _role(part: object, system_role: str) -> str | None:

@@ -59,7 +59,7 @@ class _AsGiven(Model):
 
 
 class _ChatModel(_AsGiven, OpenAIChatModel):
-    pass
+    reads_plainly = True
 
 
 def build(config: AgentConfig, settings: Settings) -> Model:
@@ -114,6 +114,8 @@ def _ollama(config: AgentConfig, settings: Settings) -> Model:
 
     class Model(_AsGiven, OllamaModel):
         """Ollama's."""
+
+        reads_plainly = True
 
     return Model(name, provider=OllamaProvider(openai_client=client))
 

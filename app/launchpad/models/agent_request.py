@@ -1,0 +1,139 @@
+"""One streamed request of an agent, on the shortest way that gives the same answer.
+
+A request of plain text whose like was learnt is sent at once (`learnt`), and a plain answer to it
+is read by `PlainResponse`. All others go through pydantic-ai's own model; so does an answer of
+that kind that turns out not to be plain, and a failure, which pydantic-ai names.
+"""
+
+from __future__ import annotations
+
+from contextlib import AsyncExitStack
+from dataclasses import fields
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+from pydantic_ai.messages import InstructionPart
+from pydantic_ai.models import ModelRequestParameters
+
+from launchpad.models.live_of import live_of, live_of_text
+from launchpad.models.openai_compatible.client import hand_over
+from launchpad.models.openai_compatible.learnt import learnt_requests
+from launchpad.models.opening import Opening
+from launchpad.models.plain_response import PlainResponse
+from launchpad.models.responses import AgentView
+from launchpad.observe.tracing import instrumentation
+
+if TYPE_CHECKING:
+    from pydantic_ai import ModelSettings, RunContext
+    from pydantic_ai.messages import ModelMessage
+    from pydantic_ai.models import Model, StreamedResponse
+
+    from launchpad.models.live import LiveStream
+    from launchpad.models.openai_compatible.learnt import LearntRequests, PlainRequest
+    from launchpad.models.openai_compatible.stream import ChatStream
+    from launchpad.models.scope import RequestScope
+
+__all__ = ["AgentRequest"]
+
+_OTHER_FIELDS = tuple(
+    field.name
+    for field in fields(ModelRequestParameters)
+    # What does not count in a comparison is for pydantic-ai's traces, or a setting's echo.
+    if field.compare and field.name != "instruction_parts"
+)
+_others = attrgetter(*_OTHER_FIELDS)
+_NO_OTHERS = _others(ModelRequestParameters())
+
+
+class AgentRequest:
+    """A request to `model`; `open` it once. `scope` is the client's form, where that is allowed."""
+
+    def __init__(
+        self,
+        model: Model,
+        messages: list[ModelMessage],
+        settings: ModelSettings | None,
+        parameters: ModelRequestParameters,
+        run_context: RunContext[Any] | None,
+        scope: RequestScope | None,
+    ) -> None:
+        self._model = model
+        self._messages = messages
+        self._settings = settings
+        self._parameters = parameters
+        self._run_context = run_context
+        self._scope = scope
+
+    async def open(self, stack: AsyncExitStack) -> tuple[LiveStream, StreamedResponse]:
+        """The answer's live reader, and what the agent is to see; `stack` keeps them open.
+
+        Raises what pydantic-ai's model raises, and `UnsupportedParameterError`.
+        """
+        plain = self._plain()
+        if plain is None:
+            return await self._open_usually(stack)
+        learnt, request = plain
+        sent: ChatStream | Exception | None
+        try:
+            sent = await learnt.open(request)
+        except Exception as error:  # noqa: BLE001  pydantic-ai says what it is
+            sent = error
+        if sent is None:
+            return await self._open_usually(stack, learns=plain)
+        if isinstance(sent, Exception):
+            try:
+                return await self._open_usually(stack, sent)
+            finally:
+                del sent
+        return await self._open_sent(stack, learnt, sent)
+
+    async def _open_sent(
+        self, stack: AsyncExitStack, learnt: LearntRequests, sent: ChatStream
+    ) -> tuple[LiveStream, StreamedResponse]:
+        await stack.enter_async_context(sent)
+
+        async def usual() -> StreamedResponse:
+            with hand_over(sent):
+                return await stack.enter_async_context(self._asked(self._parameters))
+
+        response = PlainResponse(self._parameters, sent, learnt, usual)
+        if await response.begin():
+            return live_of_text(sent), response
+        return await self._open_usually(stack, sent)
+
+    async def _open_usually(
+        self,
+        stack: AsyncExitStack,
+        sent: ChatStream | Exception | None = None,
+        learns: tuple[LearntRequests, PlainRequest] | None = None,
+    ) -> tuple[LiveStream, StreamedResponse]:
+        asked = Opening(self._model, self._settings, self._parameters, self._scope)
+        stack.enter_context(asked)
+        with hand_over(sent):
+            response = await stack.enter_async_context(self._asked(asked.parameters))
+        opened = asked.begun()
+        if learns is not None:
+            learns[0].learn(learns[1], opened, response)
+        live, behind = live_of(opened, response, asked.client_tools)
+        return live, AgentView(behind, asked.client_tools)
+
+    def _asked(self, parameters: ModelRequestParameters) -> Any:
+        return self._model.request_stream(
+            self._messages, self._settings, parameters, self._run_context
+        )
+
+    def _plain(self) -> tuple[LearntRequests, PlainRequest] | None:
+        """The request, where it is one that the next may be like."""
+        learnt = learnt_requests(self._model)
+        if learnt is None or not learnt.reads_plainly:
+            return None
+        if self._scope is not None and self._scope.has_form:
+            return None
+        if _others(self._parameters) != _NO_OTHERS or instrumentation() is not None:
+            return None
+        parts = self._parameters.instruction_parts
+        if parts is not None and any(type(part) is not InstructionPart for part in parts):
+            return None
+        texts = [part.content for part in parts] if parts is not None else None
+        request = learnt.plain(texts, self._messages, self._settings, prepared=True)
+        return (learnt, request) if request is not None else None

@@ -1,0 +1,65 @@
+"""Which live reader an opened answer gets."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from launchpad.models.chat_live import ChatLive
+from launchpad.models.event_live import EventLive
+from launchpad.models.live import LiveStream, Names
+from launchpad.models.openai_compatible.special_tokens import broke_tokens
+from launchpad.models.responses import TeeResponse
+
+if TYPE_CHECKING:
+    from pydantic_ai.models import ModelRequestParameters, StreamedResponse
+
+    from launchpad.models.openai_compatible.client import Opened
+    from launchpad.models.openai_compatible.stream import ChatStream
+
+__all__ = ["live_of", "live_of_chat", "live_of_text"]
+
+_TEXT = Names()
+_CHAT = Names(others_are_clients=True)
+
+
+def live_of_chat(stream: ChatStream) -> LiveStream:
+    """The live reader of a chat model's answer that nobody else reads."""
+    return ChatLive(stream, _CHAT)
+
+
+def live_of_text(stream: ChatStream) -> LiveStream:
+    """The live reader of an agent's answer where no tool is known to either side."""
+    return ChatLive(stream, _TEXT)
+
+
+def live_of(
+    opened: Opened,
+    response: StreamedResponse,
+    client: frozenset[str],
+    *,
+    others_are_clients: bool = False,
+) -> tuple[LiveStream, StreamedResponse]:
+    """The live reader of an answer that was just opened, and the response to go on with.
+
+    Calls of `client` tools are shown; with `others_are_clients`, all are.
+    """
+    names = _names(response.model_request_parameters, client)
+    if others_are_clients:
+        names = replace(names, others_are_clients=True)
+    stream = opened.stream
+    # Where pydantic-ai has changed the prompt, it has to change the answer back: it is read there.
+    if stream is not None and not stream.closed and not broke_tokens(opened.body):
+        return ChatLive(stream, names), response
+    tee = TeeResponse(response)
+    return EventLive(tee, names), tee
+
+
+def _names(parameters: ModelRequestParameters, client: frozenset[str]) -> Names:
+    if not parameters.output_tools and not client and parameters.allow_text_output:
+        return _TEXT
+    return Names(
+        output=frozenset(tool.name for tool in parameters.output_tools),
+        client=client,
+        text=parameters.allow_text_output,
+    )
