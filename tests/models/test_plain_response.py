@@ -6,135 +6,23 @@ like it before.
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Generator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
-from datetime import UTC, datetime
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydantic_ai.messages import (
-    ModelMessage,
-    ModelRequest,
-    ModelResponse,
-    PartDeltaEvent,
-    PartStartEvent,
-    TextPart,
-    TextPartDelta,
-    UserPromptPart,
-)
+from pydantic_ai.messages import ModelMessage, ModelRequest, TextPart, UserPromptPart
 from pydantic_ai.models import ModelRequestParameters
-from pydantic_ai.models.openai import OpenAIChatModel
+from tests.models.plain_ways import WARM, both_ways, failure, joined, mapped, plain, saying
 from tests.models.test_readers_agree import STREAMS
-from tests.models.upstream import (
-    DONE,
-    STOP,
-    Call,
-    Upstream,
-    chunk,
-    event,
-    text,
-    tool_call,
-    upstream,
-    usage,
-)
+from tests.models.upstream import DONE, STOP, Upstream, chunk, event, text, tool_call, usage
 
-from launchpad.models import aclose_clients, build_model
+from launchpad.models import build_model
 from launchpad.models.streaming import StreamingModel
-from launchpad.models.upstream_errors import as_upstream_error
 from launchpad.settings import Settings
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-WARM = "warm up"
 SETTINGS = Settings(stall_timeout=5.0, first_token_timeout=5.0)
-Answer = Callable[[Call], Awaitable[None]]
-
-
-def answering(answer: Answer) -> Answer:
-    """`answer` for all but what warms a model up."""
-
-    async def script(call: Call) -> None:
-        if call.body["messages"][-1]["content"] == WARM:
-            await call.stream(*text("so"), STOP, usage(7, 5), DONE)
-        else:
-            await answer(call)
-
-    return script
-
-
-def saying(pieces: Sequence[bytes], cut: int = 0) -> Answer:
-    whole = b"".join(pieces)
-
-    async def answer(call: Call) -> None:
-        size = len(whole) // cut + 1 if cut else len(whole)
-        await call.start()
-        for start in range(0, len(whole), size or 1):
-            await call.send(whole[start : start + size])
-            await asyncio.sleep(0.001)
-        await call.end()
-
-    return answer
-
-
-@contextmanager
-def mapped(patch: pytest.MonkeyPatch) -> Generator[list[str]]:
-    """What goes through pydantic-ai's own model meanwhile."""
-    found: list[str] = []
-    own = OpenAIChatModel.request_stream
-
-    def noted(self: Any, messages: Any, *rest: Any) -> Any:
-        found.append(messages[-1].parts[-1].content)
-        return own(self, messages, *rest)
-
-    with patch.context() as patched:
-        patched.setattr(OpenAIChatModel, "request_stream", noted)
-        yield found
-
-
-Ask = Callable[[Upstream], Awaitable[Any]]
-
-
-def both_ways(answer: Answer, ask: Ask, warm: Ask, *, times: int = 2) -> tuple[Any, list[Any]]:
-    """What `ask` gives where nothing was learnt, and `times` after `warm` was asked thrice."""
-
-    async def main() -> tuple[Any, list[Any]]:
-        async with upstream(answering(answer)) as server:
-            usual = await ask(server)
-            await aclose_clients()
-            for _ in range(3):
-                await warm(server)
-            learnt = [await ask(server) for _ in range(times)]
-            await aclose_clients()
-            return usual, learnt
-
-    return asyncio.run(main())
-
-
-def plain(response: ModelResponse) -> ModelResponse:
-    """Without what is new with each run."""
-    return replace(response, timestamp=NOW, run_id=None, conversation_id=None)
-
-
-def joined(events: Sequence[Any]) -> list[Any]:
-    """The events with the texts of one part in one piece, however they came."""
-    found: list[Any] = []
-    for one in events:
-        last = found[-1] if found else None
-        if (
-            isinstance(one, PartDeltaEvent)
-            and isinstance(one.delta, TextPartDelta)
-            and isinstance(last, PartStartEvent)
-            and isinstance(last.part, TextPart)
-            and last.index == one.index
-        ):
-            said = last.part.content + one.delta.content_delta
-            found[-1] = replace(last, part=replace(last.part, content=said))
-        else:
-            found.append(one)
-    return found
 
 
 async def follow(server: Upstream, prompt: str = "Hi") -> Any:
@@ -159,22 +47,44 @@ async def warm_follow(server: Upstream) -> Any:
     return await follow(server, WARM)
 
 
-def failure(error: BaseException | None) -> Any:
-    """All of an error that can be looked at, and of those that it came of."""
-    if error is None:
-        return None
-    seen = {name: value for name, value in vars(error).items() if not callable(value)}
-    for name in ("request", "response"):
-        seen.pop(name, None)
-    ours = as_upstream_error(error) if isinstance(error, Exception) else None
-    told = (ours.status, ours.code, ours.param, ours.type, str(ours)) if ours is not None else None
-    return type(error), str(error), repr(seen), told, failure(error.__cause__)
+ROLE = text()[0]
+ODD_ENDS = {"prompt_tokens": 1, "completion_tokens": 2, "total_tokens": 3, "cost": "much"}
+ANSWERS: dict[str, Sequence[bytes]] = {
+    **STREAMS,
+    "nothing": [ROLE, STOP, usage(3, 1), DONE],
+    "nothing, uncounted": [ROLE, STOP, DONE],
+    "no choices at all": [usage(3, 1), DONE],
+    "a role, then a refusal": [ROLE, event(chunk({"refusal": "No"})), STOP, DONE],
+    "a role, then a call": [ROLE, event(chunk(tool_call(0, id="1", name="f", arguments="{}")))],
+    "a role, then an error": [ROLE, event({"error": {"message": "no", "code": 429}})],
+    "a role, then nothing": [ROLE],
+    "a text, then an error": [*text("a"), event({"error": {"message": "no", "code": 429}})],
+    "garbage": [*text("a"), b"data: {half\n\n"],
+    "an error": [event({"error": {"message": "no", "code": 503}})],
+    "empty": [],
+    "text after the end": [*text("a"), STOP, *text("b", "c"), DONE],
+    "two counts": [*text("a"), STOP, usage(3, 1), usage(4, 2), DONE],
+    "counts that are odd": [*text("a"), event(chunk({}, "stop", usage=ODD_ENDS)), DONE],
+    "nulls around": [
+        event(chunk({"role": "assistant", "content": ""}, prompt_token_ids=None)),
+        event(chunk({"content": "a", "tool_calls": None}, prompt_token_ids=None)),
+        STOP,
+        DONE,
+    ],
+    "no id": [event({**chunk({"content": "a"}), "id": ""}), STOP, DONE],
+    "no time": [event({**chunk({"content": "a"}), "created": None}), STOP, DONE],
+    "a number for a model": [event({**chunk({"content": "a"}), "model": 4}), STOP, DONE],
+    "tags in pieces": [*text("<th", "ink>", "a"), event(chunk({"reasoning": "hm"})), STOP, DONE],
+    "a tag later": [*text("a", "<think>", "hm", "</think>", "b"), STOP, DONE],
+    "a mended token": [*text("a <", "\u200d|im_start|>", "b"), STOP, DONE],
+    "an odd reason": [*text("a"), event(chunk({}, "odd")), DONE],
+}
 
 
-@pytest.mark.parametrize("cut", [0, 5])
-@pytest.mark.parametrize("name", STREAMS)
+@pytest.mark.parametrize("cut", [0, 5, -1])
+@pytest.mark.parametrize("name", ANSWERS)
 def test_the_recorded_answers(name: str, cut: int) -> None:
-    usual, learnt = both_ways(saying(STREAMS[name], cut), follow, warm_follow)
+    usual, learnt = both_ways(saying(ANSWERS[name], cut), follow, warm_follow)
     assert learnt == [usual, usual]
 
 
@@ -300,6 +210,8 @@ def answers(draw: st.DrawFn) -> list[bytes]:
     return [*pieces, *([DONE] if draw(st.integers(0, 4)) else [])]
 
 
+# It would be an error here, at a place that depends on how much came at once.
+@pytest.mark.filterwarnings("ignore:Failed to extract usage")
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(pieces=answers(), cut=st.sampled_from([0, 0, 2, 5]))
 def test_generated_answers(pieces: list[bytes], cut: int) -> None:

@@ -1,0 +1,129 @@
+"""Both ways of a plain request: one that nothing was learnt for, and one that is like others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import pytest
+from pydantic_ai.messages import (
+    ModelRequest,
+    ModelResponse,
+    PartDeltaEvent,
+    PartStartEvent,
+    TextPart,
+    TextPartDelta,
+)
+from pydantic_ai.models.openai import OpenAIChatModel
+from tests.models.upstream import DONE, STOP, Call, Upstream, text, upstream, usage
+
+from launchpad.models import aclose_clients
+from launchpad.models.upstream_errors import as_upstream_error
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+WARM = "warm up"
+Answer = Callable[[Call], Awaitable[None]]
+Ask = Callable[[Upstream], Awaitable[Any]]
+
+
+def saying(pieces: Sequence[bytes], cut: int = 0) -> Answer:
+    """The pieces in one, in `cut` that are as long, or (-1) as they are."""
+    whole = b"".join(pieces)
+    size = len(whole) // cut + 1 if cut > 0 else len(whole) or 1
+    sent = [whole[start : start + size] for start in range(0, len(whole), size)]
+
+    async def answer(call: Call) -> None:
+        await call.start()
+        for piece in sent if cut >= 0 else pieces:
+            await call.send(piece)
+            await asyncio.sleep(0.001)
+        await call.end()
+
+    return answer
+
+
+def answering(answer: Answer) -> Answer:
+    """`answer` for all but what warms a model up."""
+
+    async def script(call: Call) -> None:
+        if call.body["messages"][-1]["content"] == WARM:
+            await call.stream(*text("so"), STOP, usage(7, 5), DONE)
+        else:
+            await answer(call)
+
+    return script
+
+
+def both_ways(answer: Answer, ask: Ask, warm: Ask, *, times: int = 2) -> tuple[Any, list[Any]]:
+    """What `ask` gives where nothing was learnt, and `times` after `warm` was asked thrice."""
+
+    async def main() -> tuple[Any, list[Any]]:
+        async with upstream(answering(answer)) as server:
+            usual = await ask(server)
+            await aclose_clients()
+            for _ in range(3):
+                await warm(server)
+            learnt = [await ask(server) for _ in range(times)]
+            await aclose_clients()
+            return usual, learnt
+
+    return asyncio.run(main())
+
+
+@contextmanager
+def mapped(patch: pytest.MonkeyPatch) -> Generator[list[str]]:
+    """What is said last in the requests that go through pydantic-ai's own model meanwhile."""
+    found: list[str] = []
+    own = OpenAIChatModel.request_stream
+
+    def noted(self: Any, messages: Any, *rest: Any) -> Any:
+        found.append(messages[-1].parts[-1].content)
+        return own(self, messages, *rest)
+
+    with patch.context() as patched:
+        patched.setattr(OpenAIChatModel, "request_stream", noted)
+        yield found
+
+
+def plain(message: Any) -> Any:
+    """A message without what is new with each run."""
+    if isinstance(message, ModelResponse):
+        return replace(message, timestamp=NOW, run_id=None, conversation_id=None)
+    assert isinstance(message, ModelRequest)
+    parts = [replace(cast("Any", part), timestamp=NOW) for part in message.parts]
+    return replace(message, parts=parts, timestamp=NOW, run_id=None, conversation_id=None)
+
+
+def joined(events: Sequence[Any]) -> list[Any]:
+    """The events with the texts of one part in one piece, however they came."""
+    found: list[Any] = []
+    for one in events:
+        last = found[-1] if found else None
+        if (
+            isinstance(one, PartDeltaEvent)
+            and isinstance(one.delta, TextPartDelta)
+            and isinstance(last, PartStartEvent)
+            and isinstance(last.part, TextPart)
+            and last.index == one.index
+        ):
+            said = last.part.content + one.delta.content_delta
+            found[-1] = replace(last, part=replace(last.part, content=said))
+        else:
+            found.append(one)
+    return found
+
+
+def failure(error: BaseException | None) -> Any:
+    """All of an error that can be looked at, and of those that it came of."""
+    if error is None:
+        return None
+    seen = {name: value for name, value in vars(error).items() if not callable(value)}
+    for name in ("request", "response"):
+        seen.pop(name, None)
+    ours = as_upstream_error(error) if isinstance(error, Exception) else None
+    told = (ours.status, ours.code, ours.param, ours.type, str(ours)) if ours is not None else None
+    return type(error), str(error), repr(seen), told, failure(error.__cause__)
