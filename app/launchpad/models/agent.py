@@ -35,12 +35,12 @@ def build_agent(
     Raises `ConfigurationError`.
     """
     settings = settings or get_settings()
-    config = resolve(config, settings)
     instrument = instrumentation()
 
     def build() -> Agent[Any, Any]:
-        model = build_model(config, settings)
-        agent = _build(config, model, streaming=streaming, name=name, form=allow_client_form)
+        resolved = resolve(config, settings)
+        model = build_model(resolved, settings)
+        agent = _build(resolved, model, streaming=streaming, name=name, form=allow_client_form)
         agent.instrument = instrument
         return agent
 

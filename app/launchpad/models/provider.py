@@ -185,15 +185,14 @@ def build_model(config: AgentConfig, settings: Settings | None = None) -> Model:
     if override is not None:
         return override
     settings = settings or get_settings()
-    config = resolve(config, settings)
     if config.retry is not None or config.fallbacks:
         from launchpad.models.resilience import resilient  # free for those that want none
 
-        return resilient(config, settings)
+        return resilient(resolve(config, settings), settings)
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return _build(config, settings)
+        return _build(resolve(config, settings), settings)
     scope = loop_scope()
     memo: Memo[Model] = scope.kept.setdefault(_MODELS, Memo())
     key = (
@@ -204,8 +203,9 @@ def build_model(config: AgentConfig, settings: Settings | None = None) -> Model:
         *model_settings_key(settings),
     )
 
+    # What a config that names no model resolves to is in the key too: `settings.model`.
     def build() -> Model:
-        model = _build(config, settings)
+        model = _build(resolve(config, settings), settings)
         scope.at_close(lambda: _close(model))
         return model
 
