@@ -6,6 +6,7 @@ like it before.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,31 +17,46 @@ from pydantic_ai.messages import ModelMessage, ModelRequest, TextPart, UserPromp
 from pydantic_ai.models import ModelRequestParameters
 from tests.models.plain_ways import WARM, both_ways, failure, joined, mapped, plain, saying
 from tests.models.test_readers_agree import STREAMS
-from tests.models.upstream import DONE, STOP, Upstream, chunk, event, text, tool_call, usage
+from tests.models.upstream import (
+    DONE,
+    STOP,
+    Call,
+    Upstream,
+    chunk,
+    event,
+    text,
+    tool_call,
+    upstream,
+    usage,
+)
 
-from launchpad.models import build_model
+from launchpad.models import aclose_clients, build_model
 from launchpad.models.streaming import StreamingModel
 from launchpad.settings import Settings
 
 SETTINGS = Settings(stall_timeout=5.0, first_token_timeout=5.0)
 
 
-async def follow(server: Upstream, prompt: str = "Hi") -> Any:
-    """The events of the model's answer, the response after them, and how it failed."""
+async def follow(server: Upstream, prompt: str = "Hi", *, leave_after: int | None = None) -> Any:
+    """The events of the model's answer, the response before and after them, and how it failed."""
     model = StreamingModel(build_model(server.config(), SETTINGS))
     asked: list[ModelMessage] = [ModelRequest(parts=[UserPromptPart(prompt)])]
     events: list[Any] = []
-    response = None
+    response = before = None
     try:
         async with model.request_stream(asked, None, ModelRequestParameters()) as response:
+            before = plain(response.get())
             async for one in response:
-                events.append(one)  # noqa: PERF401  they stay when it fails
+                events.append(one)
+                if len(events) == leave_after:
+                    await response.cancel()
             error = None
     except Exception as raised:  # noqa: BLE001  whatever it is, it must be the same
         error = failure(raised)
     if response is None:
         return error
-    return joined(events), plain(response.get()), vars(response.usage), response.model_name, error
+    after = plain(response.get()), vars(response.usage), response.model_name, response.cancelled
+    return joined(events), before, after, error
 
 
 async def warm_follow(server: Upstream) -> Any:
@@ -75,6 +91,7 @@ ANSWERS: dict[str, Sequence[bytes]] = {
     "no time": [event({**chunk({"content": "a"}), "created": None}), STOP, DONE],
     "a number for a model": [event({**chunk({"content": "a"}), "model": 4}), STOP, DONE],
     "tags in pieces": [*text("<th", "ink>", "a"), event(chunk({"reasoning": "hm"})), STOP, DONE],
+    "a tag in pieces": [*text("<th", "ink>"), event(chunk({"reasoning": "hm"})), STOP, DONE],
     "a tag later": [*text("a", "<think>", "hm", "</think>", "b"), STOP, DONE],
     "a mended token": [*text("a <", "\u200d|im_start|>", "b"), STOP, DONE],
     "an odd reason": [*text("a"), event(chunk({}, "odd")), DONE],
@@ -97,7 +114,25 @@ def test_a_plain_answer_does_not_go_through_pydantic_ais_model(
         )
     # What is not learnt yet, and then the first counts of that kind.
     assert asked == ["Hi", WARM, WARM]
-    assert [one[1].parts for one in learnt] == [[TextPart("ab")]] * 2
+    assert [one[2][0].parts for one in learnt] == [[TextPart("ab")]] * 2
+
+
+async def word_by_word(call: Call) -> None:
+    await call.start()
+    for piece in text("a", "b"):
+        await call.send(piece)
+        await asyncio.sleep(0.01)
+    await call.wait_closed()
+
+
+def test_a_response_that_is_cancelled() -> None:
+    async def ask(server: Upstream) -> Any:
+        # After the result's announcement and a word.
+        return await follow(server, leave_after=2)
+
+    usual, learnt = both_ways(word_by_word, ask, warm_follow)
+    assert learnt == [usual, usual]
+    assert usual[2][0].state == "interrupted"
 
 
 WORDS = [
@@ -217,3 +252,42 @@ def answers(draw: st.DrawFn) -> list[bytes]:
 def test_generated_answers(pieces: list[bytes], cut: int) -> None:
     usual, learnt = both_ways(saying(pieces, cut), follow, warm_follow)
     assert learnt == [usual, usual]
+
+
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [
+        ((1, 2, {}), (5, 5, {})),
+        ((1, 2, {"queue_time": 0.5, "prompt_tokens_details": {}}), (3, 4, {"queue_time": 0.25})),
+        ((1, 2, {"odd_tokens": 3}), (1, 2, {"odd_tokens": 4})),
+        ((1, 2, {"prompt_tokens_details": {"cached_tokens": 5}}), (3, 4, {})),
+    ],
+    ids=["equal ones", "seconds", "an odd one", "a cache"],
+)
+def test_counts_of_a_kind_are_learnt_once(
+    first: tuple[int, int, dict[str, Any]],
+    then: tuple[int, int, dict[str, Any]],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    more = {**first[2], **then[2]}
+    waiting = [first, first, (*then[:2], more), (*then[:2], more)]
+
+    async def answer(call: Call) -> None:
+        asked, given, more = waiting.pop(0)
+        counts = {"prompt_tokens": asked, "completion_tokens": given, **more}
+        counts["total_tokens"] = asked + given
+        await call.stream(*text("a"), event(chunk({}, "stop", usage=counts)), DONE)
+
+    async def main() -> None:
+        async with upstream(answer) as server:
+            # The request is learnt with the first, its counts with the second.
+            await follow(server)
+            await follow(server)
+            with mapped(monkeypatch) as asked:
+                learnt = await follow(server)
+            assert asked == []
+            await aclose_clients()
+            assert await follow(server) == learnt
+            await aclose_clients()
+
+    asyncio.run(main())

@@ -20,6 +20,7 @@ _MOST = 64
 _SUM = ("total_tokens",)
 """Never a count of its own; another sum may look like it."""
 
+_NUMBERS = (int, float)
 _Path = tuple[str, ...]
 _Key = tuple[str, tuple[object, ...]]
 
@@ -47,10 +48,9 @@ class LearntUsage:
         known = self._known.get((model, _shape(found))) if found is not None else None
         if found is None or known is None:
             return None
-        given = {path: value or 0 for path, value in found.items()}
         return RequestUsage(
-            details={name: given[path] if path else 0 for name, path in known.details},
-            **{name: given[path] if path else 0 for name, path in known.counts},
+            details={name: cast("int", found[path]) if path else 0 for name, path in known.details},
+            **{name: found[path] if path else 0 for name, path in known.counts},
         )
 
     def learn(self, model: str, raw: Mapping[str, Any], made: RequestUsage) -> None:
@@ -58,8 +58,9 @@ class LearntUsage:
         found = _counts(raw)
         if found is None:
             return
-        sources = {value: path for path, value in found.items() if value and path != _SUM}
-        if len(sources) < sum(1 for path, value in found.items() if value and path != _SUM):
+        given = [(value, path) for path, value in found.items() if value and path != _SUM]
+        sources = {value: path for value, path in given if type(value) is int}
+        if len({value for value, _ in given}) < len(given):
             # Two are equal this time.
             return
         values = dict(vars(made))
@@ -82,22 +83,26 @@ def _sources(
     return tuple((name, sources[value] if value else None) for name, value in made.items())
 
 
-def _counts(raw: Mapping[str, Any]) -> dict[_Path, int | None] | None:
-    """The counts by their paths; None where something else is among them."""
-    found: dict[_Path, int | None] = {}
+def _counts(raw: Mapping[str, Any]) -> dict[_Path, object] | None:
+    """What there is by its path; None where something else than numbers is among it.
+
+    Seconds may stand beside the counts, but not among their details: a gateway's price may.
+    """
+    found: dict[_Path, object] = {}
     for name, value in raw.items():
         if isinstance(value, dict):
-            for inner, count in cast("dict[str, object]", value).items():
-                if count is not None and type(count) is not int:
+            found[name, ""] = None
+            for key, inner in cast("dict[str, object]", value).items():
+                if inner is not None and type(inner) is not int:
                     return None
-                found[name, inner] = count
-        elif value is None or type(value) is int:
+                found[name, key] = inner
+        elif value is None or type(value) in _NUMBERS:
             found[(name,)] = value
         else:
             return None
     return found
 
 
-def _shape(found: Mapping[_Path, int | None]) -> tuple[object, ...]:
+def _shape(found: Mapping[_Path, object]) -> tuple[object, ...]:
     """Which counts there are, and which of them are zero or null."""
-    return tuple((path, value and 1) for path, value in found.items())
+    return tuple((path, type(value), not value) for path, value in found.items())
