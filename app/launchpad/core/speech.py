@@ -51,10 +51,13 @@ class Speech:
     async def deliver(self, words: AsyncIterator[Any]) -> None:
         """Take everything that the generator `words` yields; close it in this same task."""
         node, mailbox = self._node, self._mailbox
-        kept = {TextDelta: self._texts, JsonDelta: self._documents}
+        kept: dict[type[object], list[str]] = {
+            TextDelta: self._texts,
+            JsonDelta: self._documents,
+        }
         try:
             async for item in words:
-                said = kept.get(type(item))
+                said = kept.get(item.__class__)
                 if said is not None and item.node == node and type(item.text) is str:
                     # The way of nearly every token.
                     if not said:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from pydantic import TypeAdapter
 
@@ -79,20 +79,29 @@ class PlainAnswer:
         self.usage: Mapping[str, Any] | None = None
 
     def take(self, items: list[Item]) -> list[Item]:
-        """Add `items` up, as far as they are plain; return the rest, with the first that is not."""
-        for number, item in enumerate(items):
-            plain = self._text(item) if isinstance(item, str) else self._chunk(item)
-            if not plain:
-                return items[number:]
-            self.kept.append(item)
+        """Add `items` up, as far as they are plain; return the rest, with what is not in front."""
+        start = 0
+        chunks = [at for at, item in enumerate(items) if type(item) is not str]
+        for at in (*chunks, len(items)):
+            # All texts up to the next chunk at once: an answer is hundreds of them.
+            texts = cast("list[str]", items[start:at])
+            if texts and not self._texts(texts):
+                return items[start:]
+            if at < len(items):
+                chunk = cast("Chunk", items[at])
+                if not self._chunk(chunk):
+                    return items[at:]
+                self.kept.append(chunk)
+            start = at + 1
         return []
 
-    def _text(self, text: str) -> bool:
+    def _texts(self, texts: list[str]) -> bool:
         if self.finish_reason is not None or not self.kept:
             return False
-        if not text.isascii() and self._mends_tokens and _MAYBE_TOKEN.search(text):
+        if self._mends_tokens and any(map(_MAYBE_TOKEN.search, _beyond_ascii(texts))):
             return False
-        self.fresh.append(text)
+        self.kept += texts
+        self.fresh += texts
         return True
 
     def _chunk(self, chunk: Chunk) -> bool:
@@ -154,6 +163,10 @@ class PlainAnswer:
             return False
         self.usage = as_object(usage)
         return True
+
+
+def _beyond_ascii(texts: list[str]) -> list[str]:
+    return [] if "".join(texts).isascii() else texts
 
 
 def _is_object(value: object) -> bool:
