@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from functools import lru_cache
-from typing import Any
+from typing import Any, cast
 
 from launchpad.core.answer import told
 from launchpad.core.failure import UNEXPECTED, blame, was_cancelled
@@ -120,18 +120,18 @@ class Run:
     async def _walk(self) -> None:
         following: type[Node] | None = self._start
         while following is not None and not self._context.should_stop:
-            following = await self._step(following)
+            # Awaited here, not a call further down: see `Workflow.producer`.
+            node = self._last = await self._run_node(following)
+            following = await self._after(following, node)
         if self._finish_reason is None:
             await self._speak_for_the_silent()
 
-    async def _step(self, node_class: type[Node]) -> type[Node] | None:
-        node = await self._run_node(node_class)
-        self._last = node
+    async def _after(self, node_class: type[Node], node: Node) -> type[Node] | None:
         if self._context.should_stop:
             return None
-        connections = self._graph[node_class].connections
         if isinstance(node, BaseRouter):
             return await self._route(node)
+        connections = self._graph[node_class].connections
         return connections[0] if connections else None
 
     async def _route(self, router: BaseRouter) -> type[Node] | None:
@@ -192,7 +192,9 @@ class Run:
         try:
             node = self._make(node_class)
             try:
-                await self._process(node, speech)
+                words = await self._process(node)
+                if words is not None:
+                    await speech.deliver(words)
             finally:
                 await self._clean_up(node)
         except UNEXPECTED as error:
@@ -222,10 +224,11 @@ class Run:
             # The group cancelled the others because of the first.
             raise errors.exceptions[0] from errors.exceptions[0].__cause__
 
-    async def _process(self, node: Node, speech: Speech) -> None:
+    async def _process(self, node: Node) -> AsyncIterator[Any] | None:
+        """Call the node's `process`; what it has to say, where it speaks. Its result is kept."""
         process: Callable[[TaskContext], Any] = node.process
         if isinstance(node, BaseRouter) and type(node).process is BaseRouter.process:
-            return
+            return None
         if _is_async(type(node)):
             result: Any = process(self._context)
         else:
@@ -233,11 +236,12 @@ class Run:
         if inspect.isawaitable(result):
             result = await result
         if _has(result, "__aiter__"):
-            await speech.deliver(aiter(result))
-        elif _has(result, "__next__"):
-            await speech.deliver(from_thread(result))
-        elif result is not None and not isinstance(result, TaskContext):
+            return aiter(cast("AsyncIterator[Any]", result))
+        if _has(result, "__next__"):
+            return from_thread(result)
+        if result is not None and not isinstance(result, TaskContext):
             node.save_output(result)
+        return None
 
     async def _clean_up(self, node: Node) -> None:
         if type(node).cleanup is not Node.cleanup:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from typing import Any, ClassVar
 
 from pydantic import BaseModel, ValidationError
@@ -101,9 +101,11 @@ class Workflow:
             context.request = request
         scope = scope_of(context.event if request is None else request)
 
-        async def produce(mailbox: Mailbox) -> None:
+        # Called in the owner's task. Not a coroutine itself: what a run waits for passes through
+        # each one above it, some thirty times for an agent.
+        def produce(mailbox: Mailbox) -> Coroutine[Any, Any, None]:
             request_scope.set(scope)
-            await self._run(context, mailbox).stream()
+            return self._run(context, mailbox).stream()
 
         return produce
 
