@@ -111,7 +111,9 @@ class ChunkDecoder:
 
         Raises `GarbageError` or `UpstreamSaidError`; what came before it is in `into` by then.
         """
-        if self._before and self._decode_single(block, into):
+        text = self.single(block)
+        if text is not None:
+            into.append(text)
             return
         events = block.split(b"\n\n")
         events.pop()
@@ -130,22 +132,28 @@ class ChunkDecoder:
             start += 1
             runs = runs or self._before is not before
 
-    def _decode_single(self, block: bytes, into: list[Item]) -> bool:
-        """Decode a block that is one event of the known pattern: most are, from a real model."""
-        if self.done or not (block.startswith(self._before) and block.endswith(self._closing)):
-            return False
-        literal = block[len(self._before) : -len(self._closing)]
-        if b"\n" in literal:
-            return False
+    def single(self, block: bytes) -> str | None:
+        """The text of a block that is one event of the known pattern: most are, from a real model.
+
+        None for any other, which is for `decode`.
+        """
+        before, closing = self._before, self._closing
+        if not before or not (block.startswith(before) and block.endswith(closing)):
+            return None
+        literal = block[len(before) : -len(closing)]
+        if b"\n" in literal or b"\r" in literal:
+            return None
         try:
             text = _text.decode(literal)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            return False
-        if not text or text in self._separate or (self._hold_space and text.isspace()):
-            return False
-        self._hold_space = False
-        into.append(text)
-        return True
+            return None
+        if not text or self.done or text in self._separate:
+            return None
+        if self._hold_space:
+            if text.isspace():
+                return None
+            self._hold_space = False
+        return text
 
     def _decode_run(self, events: list[bytes], start: int, into: list[Item]) -> int:
         """Decode events from `start` on that have the known pattern; return where they end."""

@@ -30,6 +30,11 @@ class EventSplitter:
         self._at_start = True
         self._max_event_bytes = max_event_bytes
 
+    @property
+    def between_events(self) -> bool:
+        """Nothing is held: a piece that is one whole event with LF line ends may pass by `feed`."""
+        return not (self._parts or self._after_cr or self._at_start)
+
     def feed(self, data: bytes) -> bytes:
         """Take one piece; return all events that it completes as one block, or b"".
 

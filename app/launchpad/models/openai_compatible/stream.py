@@ -196,6 +196,15 @@ class ChatStream:
         return True
 
     def _decode(self, data: bytes) -> None:
+        text = self._decoder.single(data) if self._splitter.between_events else None
+        if text is not None:
+            # One more token, in a read of its own: the way of a paced stream.
+            self._watchdog.progress()
+            self._answered = True
+            if self._has_follower:
+                self._pending.append(text)
+            self._live.append(text)
+            return
         items: list[Item] = []
         try:
             block = self._splitter.feed(data) if data else self._last_event()
