@@ -163,9 +163,16 @@ def test_the_second_like_it_is_learnt(
             {"role": "system", "content": "Be brief, {name}."},
             {"role": "user", "content": "Ho"},
         ]
+        # What names this one request is no difference.
+        for who in ("me", "you"):
+            own = {"temperature": 1, "openai_user": who, "seed": len(who)}
+            await asking.ask(one_upstream, [user("Hi")], settings=own)
+            sent = one_upstream.requests[-1].body
+            assert (sent["user"], sent["seed"]) == (who, len(who))
+        assert asking.learnt == 2
         # Other settings are another request, and so is what only looks equal.
         await asking.ask(one_upstream, [user("Hi")], settings={"temperature": 1.0})
-        assert asking.learnt == 1
+        assert asking.learnt == 2
 
     asyncio.run(main())
 

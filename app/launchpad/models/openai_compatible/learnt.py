@@ -52,6 +52,9 @@ _SETTINGS = frozenset(
 )
 """Settings that pydantic-ai maps to fields of the payload, whatever the messages are."""
 
+_OF_ONE_REQUEST: Mapping[str, str] = {"openai_user": "user", "seed": "seed"}
+"""Those whose value is another in each request, and the field that takes it as it is."""
+
 _MARKUP = re.compile(r"[<>\[\]{}|\uff5c~]")
 """What a chat template's special tokens are made of: pydantic-ai breaks those in what is said."""
 
@@ -60,10 +63,14 @@ _Message = dict[str, str]
 
 @dataclass(frozen=True, slots=True)
 class PlainRequest:
-    """A conversation of plain text as OpenAI's messages; `key` says which requests are alike."""
+    """A conversation of plain text as OpenAI's messages; `key` says which requests are alike.
+
+    `fields` are those of the payload that are this request's own.
+    """
 
     key: tuple[object, ...]
     messages: list[_Message]
+    fields: Mapping[str, object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +141,9 @@ class LearntRequests:
             said[at:at] = [{"role": self._system_role, "content": text} for text in instructions]
         roles = [message["role"] for message in said]
         shape = frozenset(zip(["", *roles], roles, strict=False))
-        return PlainRequest((key, shape, instructions is None, carries, prepared), said)
+        return PlainRequest(
+            (key, shape, instructions is None, carries, prepared), said, _own_fields(settings)
+        )
 
     async def open(self, request: PlainRequest) -> ChatStream | None:
         """Send `request` if its like was learnt. Raises the OpenAI SDK's exceptions."""
@@ -142,13 +151,17 @@ class LearntRequests:
         if known is None:
             return None
         check_allow_model_requests()
-        return await self._client.open({**known.body, "messages": request.messages}, known.options)
+        body = {**known.body, **request.fields, "messages": request.messages}
+        return await self._client.open(body, known.options)
 
     def learn(self, request: PlainRequest, sent: Opened, response: StreamedResponse) -> None:
         """Take note of what was sent for `request`, and of who answered."""
         if sent.body is None or request.key in self._known:
             return
-        alike = sent.body.get("messages") == request.messages
+        alike = all(
+            sent.body.get(name) == value
+            for name, value in (("messages", request.messages), *request.fields.items())
+        )
         # With a place for the messages, so that the fields keep their order.
         rest = {**sent.body, "messages": ()}
         self._known[request.key] = _Known(rest, sent.options) if alike else None
@@ -191,12 +204,21 @@ def _settings_key(settings: Mapping[str, Any] | None) -> tuple[object, ...] | No
     for name, value in (settings or {}).items():
         if name not in _SETTINGS:
             return None
-        if type(value) is list:  # `stop_sequences`
+        if name in _OF_ONE_REQUEST and value is not None:
+            key += [name, type(value)]
+        elif type(value) is list:  # `stop_sequences`
             key += [name, tuple(cast("list[object]", value))]
         else:
             # 1, 1.0 and True are equal keys, but not the same JSON.
             key += [name, type(value), value]
     return tuple(key)
+
+
+def _own_fields(settings: Mapping[str, Any] | None) -> dict[str, object]:
+    given = settings or {}
+    return {
+        field: given[name] for name, field in _OF_ONE_REQUEST.items() if given.get(name) is not None
+    }
 
 
 def _plain_messages(messages: Sequence[ModelMessage], system_role: str) -> list[_Message] | None:
