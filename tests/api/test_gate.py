@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -21,18 +23,52 @@ PATH = "/v1/chat/completions"
 
 
 def test_without_keys_only_this_machine_may_call(server: Server) -> None:
-    for headers, status in (
+    combinations: tuple[tuple[dict[str, str], int], ...] = (
         ({}, 200),
         ({"host": "localhost:1234"}, 200),
         ({"host": "evil.example"}, 403),
         ({"origin": "https://evil.example"}, 403),
         ({"origin": "null"}, 403),
         ({"origin": "http://localhost:3000"}, 200),
-    ):
+        ({"host": "localhost:1234", "origin": "https://evil.example"}, 403),
+    )
+    # Once more: what was let in is remembered.
+    for headers, status in combinations * 2:
         answer = httpx.post(server.url + PATH, json=chat(), headers=headers)
         assert answer.status_code == status, headers
         if status == 403:
             assert answer.json()["error"]["type"] == "permission_error"
+
+
+def test_headers_may_be_lists() -> None:
+    # ASGI asks for "an iterable of two-item iterables".
+    sent: list[Any] = []
+
+    async def ask(host: bytes) -> int:
+        app = create_app(Flows, settings())
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": "GET",
+            "path": "/v1/models",
+            "raw_path": b"/v1/models",
+            "query_string": b"",
+            "headers": [[b"host", host]],
+        }
+
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": b"", "more_body": False}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        sent.clear()
+        await app(scope, receive, send)
+        return int(sent[0]["status"])
+
+    assert asyncio.run(ask(b"localhost")) == 200
+    assert asyncio.run(ask(b"evil.example")) == 403
 
 
 def test_keys_plain_hashed_and_from_a_file(tmp_path: Path) -> None:

@@ -92,6 +92,7 @@ SETTINGS = st.fixed_dictionaries(
         "seed": st.integers(0, 2),
         "openai_user": st.sampled_from(["me", "you"]),
         "logit_bias": st.just({"1": 1}),
+        "presence_penalty": st.sampled_from([0.0, -0.0, 0]),
     },
 )
 SYSTEM = TEXT.map(SystemPromptPart)

@@ -142,6 +142,57 @@ def test_poke_wakes_a_reader_with_nothing() -> None:
     asyncio.run(main())
 
 
+def test_what_was_taken_does_not_fill_later() -> None:
+    async def main() -> None:
+        words = asyncio.Event()
+
+        async def produce(mailbox: Mailbox) -> None:
+            await words.wait()
+            mailbox.offer(TextDelta("N", "one"))
+
+        stream = EventStream(produce)
+        taken = stream.take()
+        assert not taken
+        words.set()
+        await stream.arrival()
+        assert not taken
+        assert list(await stream.batch()) == [TextDelta("N", "one")]
+        await stream.aclose()
+
+    asyncio.run(main())
+
+
+def test_a_cancelled_stream_that_is_dropped_is_cancelled_once() -> None:
+    async def main() -> None:
+        cancelled = 0
+        done = asyncio.Event()
+
+        async def produce(mailbox: Mailbox) -> None:
+            nonlocal cancelled
+            try:
+                await asyncio.Event().wait()
+            finally:
+                try:
+                    await asyncio.sleep(0.05)
+                except asyncio.CancelledError:
+                    cancelled += 1
+                    raise
+                finally:
+                    done.set()
+
+        stream = EventStream(produce)
+        stream.take()
+        await asyncio.sleep(0)
+        stream.cancel()
+        await asyncio.sleep(0)
+        del stream
+        gc.collect()
+        await asyncio.wait_for(done.wait(), 5)
+        assert cancelled == 0
+
+    asyncio.run(main())
+
+
 def test_settle_ends_early_when_the_run_ends_or_the_mailbox_is_full() -> None:
     async def main() -> None:
         for source, limit in ((Source(3), 256), (Source(), 4)):

@@ -55,7 +55,8 @@ class Gate:
 
     def _check(self, scope: Scope) -> None:
         if not self._keys:
-            asked = tuple([pair for pair in scope["headers"] if pair[0] in _NEIGHBOURHOOD])
+            headers = scope["headers"]
+            asked = tuple([(name, value) for name, value in headers if name in _NEIGHBOURHOOD])
             if asked not in self._let_in:
                 self._check_neighbourhood(Headers(scope=scope))
                 if len(self._let_in) < _REMEMBERED and all(len(v) < _SHORT for _, v in asked):

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic_ai.messages import InstructionPart
 from pydantic_ai.models import ModelRequestParameters
 
-from launchpad.models.live_of import live_of, live_of_text
+from launchpad.models.live_of import live_for_agent, live_of
 from launchpad.models.openai_compatible.client import hand_over
 from launchpad.models.openai_compatible.learnt import learnt_requests
 from launchpad.models.opening import Opening
@@ -98,7 +98,7 @@ class AgentRequest:
 
         response = PlainResponse(self._parameters, sent, learnt, usual)
         if await response.begin():
-            return live_of_text(sent), response
+            return live_for_agent(sent), response
         return await self._open_usually(stack, sent)
 
     async def _open_usually(

@@ -40,7 +40,7 @@ async def open_answer(
     from pydantic_ai.models import ModelRequestParameters
 
     from launchpad.models.chat_live import ChatLive
-    from launchpad.models.live_of import live_of, live_of_chat
+    from launchpad.models.live_of import live_for_client, live_of
     from launchpad.models.openai_compatible.learnt import plain_request
     from launchpad.models.opening import Opening
 
@@ -57,7 +57,7 @@ async def open_answer(
         if learnt is not None and (known := await learnt[0].open(learnt[1])) is not None:
             async with known:
                 known.live_only()
-                yield live_of_chat(known)
+                yield live_for_client(known)
             return
     parameters = _parameters(config) or ModelRequestParameters()
     with Opening(model, settings, parameters, scope if form else None) as asked:

@@ -17,18 +17,18 @@ if TYPE_CHECKING:
     from launchpad.models.openai_compatible.client import Opened
     from launchpad.models.openai_compatible.stream import ChatStream
 
-__all__ = ["live_of", "live_of_chat", "live_of_text"]
+__all__ = ["live_for_agent", "live_for_client", "live_of"]
 
 _TEXT = Names()
 _CHAT = Names(others_are_clients=True)
 
 
-def live_of_chat(stream: ChatStream) -> LiveStream:
+def live_for_client(stream: ChatStream) -> LiveStream:
     """The live reader of a chat model's answer that nobody else reads."""
     return ChatLive(stream, _CHAT)
 
 
-def live_of_text(stream: ChatStream) -> LiveStream:
+def live_for_agent(stream: ChatStream) -> LiveStream:
     """The live reader of an agent's answer where no tool is known to either side."""
     return ChatLive(stream, _TEXT)
 

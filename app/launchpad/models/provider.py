@@ -195,6 +195,7 @@ def build_model(config: AgentConfig, settings: Settings | None = None) -> Model:
         return _build(resolve(config, settings), settings)
     scope = loop_scope()
     memo: Memo[Model] = scope.kept.setdefault(_MODELS, Memo())
+    # What a config that names no model resolves to is in it too: `settings.model`.
     key = (
         config.model_provider,
         config.model_name,
@@ -203,7 +204,6 @@ def build_model(config: AgentConfig, settings: Settings | None = None) -> Model:
         *model_settings_key(settings),
     )
 
-    # What a config that names no model resolves to is in the key too: `settings.model`.
     def build() -> Model:
         model = _build(resolve(config, settings), settings)
         scope.at_close(lambda: _close(model))

@@ -76,11 +76,12 @@ class Mailbox:
     def take(self) -> Sequence[RunEvent]:
         """Everything that is there, which may be nothing; then `arrival` is to be awaited."""
         items = self._items
-        if items:
-            self._items = []
-            self.finished = self._closed
-            if self._producers:
-                self._wake_producers()
+        if not items:
+            return ()
+        self._items = []
+        self.finished = self._closed
+        if self._producers:
+            self._wake_producers()
         return items
 
     def arrival(self) -> asyncio.Future[None]:

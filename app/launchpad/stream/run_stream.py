@@ -146,7 +146,7 @@ class EventStream:
 
     def __del__(self) -> None:
         owner = getattr(self, "_owner", None)
-        if owner is None or owner.done():
+        if owner is None or owner.done() or self._ended:
             return
         loop = owner.get_loop()
         # The collector may run in any thread, and after the loop.

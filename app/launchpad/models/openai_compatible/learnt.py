@@ -58,6 +58,7 @@ _OF_ONE_REQUEST: Mapping[str, str] = {"openai_user": "user", "seed": "seed"}
 _MARKUP = re.compile(r"[<>\[\]{}|\uff5c~]")
 """What a chat template's special tokens are made of: pydantic-ai breaks those in what is said."""
 
+_SCALARS = (str, int, float, bool)
 _Message = dict[str, str]
 
 
@@ -199,18 +200,23 @@ def plain_request(
     return (learnt, plain) if plain is not None else None
 
 
-def _settings_key(settings: Mapping[str, Any] | None) -> tuple[object, ...] | None:
+def _settings_key(settings: Mapping[str, object] | None) -> tuple[object, ...] | None:
     key: list[object] = []
     for name, value in (settings or {}).items():
         if name not in _SETTINGS:
             return None
         if name in _OF_ONE_REQUEST and value is not None:
             key += [name, type(value)]
-        elif type(value) is list:  # `stop_sequences`
-            key += [name, tuple(cast("list[object]", value))]
+        elif isinstance(value, list):  # `stop_sequences`
+            texts = cast("list[object]", value)
+            if any(type(text) is not str for text in texts):
+                return None
+            key += [name, *texts]
+        elif value is None or type(value) in _SCALARS:
+            # 1, 1.0 and True, 0.0 and -0.0 are equal, but not the same JSON.
+            key += [name, type(value), repr(value)]
         else:
-            # 1, 1.0 and True are equal keys, but not the same JSON.
-            key += [name, type(value), value]
+            return None
     return tuple(key)
 
 
