@@ -42,7 +42,8 @@ async def _pace(bench: Bench, streams: int, *, hold: float, skip_ramp: bool) -> 
     try:
         meter, began = Meter(bench), time.monotonic()
         dice = random.Random(streams)
-        moments = sorted(dice.random() for _ in clients)
+        # Evenly, each at any moment of its share: no burst, and no phase that they have in common.
+        moments = [(number + dice.random()) / streams for number in range(streams)]
         for moment, client in zip(moments, clients, strict=True):
             await asyncio.sleep(max(0.0, began + moment - time.monotonic()))
             client.send(bench.call.raw)
