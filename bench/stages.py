@@ -56,7 +56,11 @@ def _reader(batch: int) -> Callable[[int], Callable[[], object]]:
         def run() -> object:
             items: list[Item] = []
             for data in reads:
-                decoder.decode(splitter.feed(data), items)
+                text = decoder.single(data) if splitter.between_events else None
+                if text is None:
+                    decoder.decode(splitter.feed(data), items)
+                else:
+                    items.append(text)
             return items
 
         return run

@@ -78,7 +78,7 @@ class OpenAIChatEncoder:
             raise
         if end is not None:
             self._end(end, choice, out)
-        return out[0] if len(out) == 1 else b"".join(out)
+        return b"".join(out)
 
     def choice(self, index: int) -> ChoiceEncoder:
         """An `Encoder` for the run behind one choice; all of them share this stream's end."""
