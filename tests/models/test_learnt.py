@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic_ai.exceptions import AgentRunError
 from pydantic_ai.messages import (
     ImageUrl,
     ModelMessage,
@@ -173,7 +175,32 @@ def test_the_second_like_it_is_learnt(
         assert asking.learnt == 2
         # Other settings are another request, and so is what only looks equal.
         await asking.ask(one_upstream, [user("Hi")], settings={"temperature": 1.0})
+        for zero in (0.0, -0.0):
+            await asking.ask(one_upstream, [user("Hi")], settings={"presence_penalty": zero})
+            assert str(one_upstream.requests[-1].body["presence_penalty"]) == str(zero)
         assert asking.learnt == 2
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [{"stop_sequences": [["a"]]}, {"stop_sequences": {"a"}}, {"temperature": [1]}],
+    ids=["nested", "set", "list"],
+)
+def test_settings_that_make_no_key_go_the_usual_way(
+    odd: dict[str, Any], one_upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asking = Asking(monkeypatch)
+
+    async def main() -> None:
+        before = len(one_upstream.requests)
+        for _ in range(2):
+            # Whether they are refused is the upstream's to say.
+            with suppress(AgentRunError):
+                await asking.ask(one_upstream, [user("Hi")], settings=odd)
+        assert len(one_upstream.requests) == before + 2
+        assert asking.learnt == 0
 
     asyncio.run(main())
 

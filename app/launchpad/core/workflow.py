@@ -101,8 +101,8 @@ class Workflow:
             context.request = request
         scope = scope_of(context.event if request is None else request)
 
-        # Called in the owner's task. Not a coroutine itself: what a run waits for passes through
-        # each one above it, some thirty times for an agent.
+        # Called in the task that owns the run, or that is about to start it. Not a coroutine: what
+        # a run waits for passes through each one above it, some thirty times for an agent.
         def produce(mailbox: Mailbox) -> Coroutine[Any, Any, None]:
             request_scope.set(scope)
             return self._run(context, mailbox).stream()
