@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -116,6 +116,9 @@ class _Greeted:
     @property
     def finished(self) -> bool:
         return not self._greeting and self._frames.finished
+
+    async def forward(self, write: Callable[[bytes], bool]) -> None:
+        await self._frames.forward(write)
 
     def cancel(self) -> None:
         self._frames.cancel()

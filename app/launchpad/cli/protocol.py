@@ -13,9 +13,12 @@ import sys
 from asyncio import TimerHandle
 from typing import Any, cast
 
+from starlette.types import Send
+
+from launchpad.cli.direct import DirectBody
 from launchpad.cli.reading import ReadingProtocol
 from launchpad.runs.in_process import Runs
-from launchpad.sse.response import CONNECTION_EXTENSION, Connection
+from launchpad.sse.connection import CONNECTION_EXTENSION, Connection
 
 __all__ = ["LaunchpadProtocol"]
 
@@ -32,7 +35,8 @@ class LaunchpadProtocol(ReadingProtocol):
     What it adds to uvicorn's, beside what `ReadingProtocol` does:
 
     - `scope["extensions"]["launchpad.connection"]`: how many bytes the client has not taken yet,
-      and a way to reset the connection. uvicorn's own close waits until all of them are taken.
+      a way to reset the connection (uvicorn's own close waits until all of them are taken), and
+      one past `send` for the parts of a body.
     - A response's last bytes that nobody takes for `send_timeout` reset the connection too.
     - The server's shutdown begins that of the application's runs at once, rather than after the
       last connection has closed.
@@ -42,9 +46,10 @@ class LaunchpadProtocol(ReadingProtocol):
         super().__init__(*args, **kwargs)
         # One for each router of ours that the application includes.
         self._runs = [value for value in self.app_state.values() if isinstance(value, Runs)]
-        connection = Connection(unsent=self.unsent, abort=self.abort)
+        connection = Connection(unsent=self.unsent, abort=self.abort, direct=self.direct)
         self._extensions: dict[str, Any] = {CONNECTION_EXTENSION: connection}
         self._unread_timer: TimerHandle | None = None
+        self._body: DirectBody | None = None
 
     def unsent(self) -> int:
         """Bytes that the client has not taken: those here, and those that the kernel still has."""
@@ -62,9 +67,20 @@ class LaunchpadProtocol(ReadingProtocol):
                 logger.debug("the connection was gone already: %s", error)
         self.transport.abort()
 
+    def direct(self, send: Send) -> DirectBody | None:
+        """The way past `send`, where that is the running request's own."""
+        running = self._running
+        if running is None or send != running.send:
+            return None
+        self._body = DirectBody(running)
+        return self._body
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by the event loop."""
         super().connection_lost(exc)
+        if self._body is not None:
+            self._body.left()
+            self._body = None
         if self._unread_timer is not None:
             self._unread_timer.cancel()
         # It refers to this object, as the scope does to it.

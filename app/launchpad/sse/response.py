@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any, Protocol, TypedDict
+from typing import Any, Protocol
 
 from starlette.types import Message, Receive, Scope, Send
 
+from launchpad.sse.connection import Direct, connection_of, direct_of
 from launchpad.sse.refusal import Refusal
 
 logger = logging.getLogger("launchpad.sse")
@@ -21,19 +22,8 @@ HEADERS: Mapping[str, str] = {
 """Sent with every stream; `connection: keep-alive` is added on HTTP/1.1."""
 
 
-CONNECTION_EXTENSION = "launchpad.connection"
-"""The ASGI extension by which our own server hands out the client's `Connection`."""
-
-
 LOOKS = 4
 """Looks at a client within one `send_timeout`."""
-
-
-class Connection(TypedDict):
-    """The bytes that the client has not taken yet, and a way to reset the connection."""
-
-    unsent: Callable[[], int]
-    abort: Callable[[], None]
 
 
 class FrameSource(Protocol):
@@ -48,8 +38,15 @@ class FrameSource(Protocol):
         """The next bytes to write; may raise `Refusal` before the first."""
         ...
 
+    async def forward(self, write: Callable[[bytes], bool]) -> None:
+        """Hand what comes to `write`, until that returns False or `__anext__` is due again.
+
+        Only after the first bytes. Costs a token no turn of the caller's task.
+        """
+        ...
+
     def cancel(self) -> None:
-        """Stop now: a pending `__anext__` ends."""
+        """Stop now: a pending `__anext__` or `forward` ends."""
         ...
 
     async def aclose(self) -> None:
@@ -82,7 +79,12 @@ class SSEResponse:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the response, and leave nothing behind however it ends."""
-        watcher = asyncio.get_running_loop().create_task(self._watch(receive))
+        direct = direct_of(scope, send)
+        watcher: asyncio.Task[None] | None = None
+        if direct is None:
+            watcher = asyncio.get_running_loop().create_task(self._watch(receive))
+        else:
+            direct.on_left(self._leave)
         try:
             try:
                 first = await self._source.__anext__()
@@ -90,18 +92,22 @@ class SSEResponse:
                 await self._refuse(refusal, send)
             except StopAsyncIteration:
                 if not self._left:
-                    await self._write(b"", scope, send)
+                    await self._write(b"", scope, send, direct)
             else:
-                await self._write(first, scope, send)
+                await self._write(first, scope, send, direct)
         finally:
-            watcher.cancel()
+            if watcher is not None:
+                watcher.cancel()
+            elif direct is not None:
+                direct.on_left(None)
             await self._source.aclose()
 
-    async def _write(self, first: bytes, scope: Scope, send: Send) -> None:
+    async def _write(self, first: bytes, scope: Scope, send: Send, direct: Direct | None) -> None:
         loop = asyncio.get_running_loop()
         guard = _SendGuard(self, loop, asyncio.current_task(), scope)
         try:
             await send(self._head(scope))
+            write = direct.write if direct is not None and direct.begin_body() else None
             data, more = first, True
             while more and not self._left:
                 # The last bytes carry the body's end with them: one write less.
@@ -111,6 +117,8 @@ class SSEResponse:
                 self._blocked_since = None
                 if more:
                     try:
+                        if write is not None:
+                            await self._source.forward(write)
                         data = await self._source.__anext__()
                     except StopAsyncIteration:
                         data = b""
@@ -125,9 +133,12 @@ class SSEResponse:
         while True:
             message = await receive()
             if message["type"] == "http.disconnect":
-                self._left = True
-                self._source.cancel()
+                self._leave()
                 return
+
+    def _leave(self) -> None:
+        self._left = True
+        self._source.cancel()
 
     async def _refuse(self, refusal: Refusal, send: Send) -> None:
         headers = {**self._given, "content-type": "application/json", **refusal.headers}
@@ -176,8 +187,7 @@ class _SendGuard:
         self._response = response
         self._loop = loop
         self._writer = writer
-        extensions: dict[str, Any] = scope.get("extensions") or {}
-        self._connection: Connection | None = extensions.get(CONNECTION_EXTENSION)
+        self._connection = connection_of(scope)
         self._since: float | None = None
         self._moved = 0.0
         self._unsent = 0

@@ -21,10 +21,15 @@ from launchpad.stream.failure import failed
 from launchpad.stream.run_stream import EventStream
 from launchpad.stream.size import size_of
 from launchpad.wire.base import Encoder
+from launchpad.wire.untaken import Untaken
 
 logger = logging.getLogger("launchpad.run")
 
 Operator = Callable[[Sequence[RunEvent]], Sequence[RunEvent]]
+
+
+Writer = Callable[[bytes], bool]
+"""Takes bytes for the client. False: no more until it has had time to take them."""
 
 
 class FrameStream:
@@ -70,9 +75,10 @@ class FrameStream:
         self._started = False
         self._last_sent = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        self._send_timeout = send_timeout
-        self._given_at: float | None = None
-        self._send_timer: asyncio.TimerHandle | None = None
+        self._untaken = None if send_timeout is None else Untaken(stream, send_timeout)
+        self._forwarding: asyncio.Future[None] | None = None
+        self._write: Writer | None = None
+        self._held = b""
         self.finished = False
         """The run has ended, and everything was given."""
 
@@ -85,18 +91,19 @@ class FrameStream:
         Cancelled while it waits, it ends the run, as a generator would: Starlette's
         `StreamingResponse` cancels its reader when the client leaves, and closes nothing.
         """
-        self._given_at = None
+        if self._untaken is not None:
+            self._untaken.taken()
         loop = asyncio.get_running_loop()
         stream = self._stream
+        data, self._held = self._held, b""
         try:
             if self._timer is None and self._heartbeat:
                 self._last_sent = loop.time()
                 self._arm(loop, self._heartbeat)
-            if self._debounce and self._started:
-                rest = self._last_sent + self._debounce - loop.time()
-                if rest > 0:
+            if not data:
+                if (rest := self._rest(loop)) > 0:
                     await stream.settle(rest)
-            data = self._ready(stream)
+                data = self._ready(stream)
             while not data:
                 # In this frame: a coroutine between here and the mailbox costs each token.
                 await stream.arrival()
@@ -108,11 +115,64 @@ class FrameStream:
         self._last_sent = loop.time()
         self._started = True
         self.finished = stream.finished
-        if self._send_timeout is not None:
-            self._given_at = self._last_sent
-            if self._send_timer is None:
-                self._mind_the_client(loop, self._send_timeout)
+        if self._untaken is not None:
+            self._untaken.gave(loop)
         return data
+
+    async def forward(self, write: Writer) -> None:
+        """Hand what comes to `write`: a token that comes alone costs no turn of this task.
+
+        Only after the first bytes. Returns where `__anext__` is due again: `write` wants no more,
+        more came than may leave within the debounce window, the run has ended. Cancelled, it ends
+        the run as `__anext__` does.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            if (rest := self._rest(loop)) > 0:
+                await self._stream.settle(rest)
+            self._write = write
+            self._forwarding = loop.create_future()
+            self._pass_on()
+            await self._forwarding
+        except asyncio.CancelledError:
+            self.cancel()
+            raise
+
+    def _pass_on(self, _arrival: object = None) -> None:
+        """Write what is there and wait for more, or let `forward` return."""
+        forwarding, write = self._forwarding, self._write
+        if forwarding is None or write is None or forwarding.done():
+            return
+        try:
+            if self._writes_on(write):
+                self._stream.arrival().add_done_callback(self._pass_on)
+            else:
+                forwarding.set_result(None)
+        except Exception as error:  # noqa: BLE001 - it is for whoever waits
+            forwarding.set_exception(error)
+
+    def _writes_on(self, write: Writer) -> bool:
+        stream, loop = self._stream, asyncio.get_running_loop()
+        if self._rest(loop) > 0:
+            return False
+        try:
+            data = self._ready(stream) or self._silence(loop)
+        except StopAsyncIteration:
+            return False
+        if not data:
+            return True
+        if stream.finished:
+            # The body's end goes with it.
+            self._held = data
+            return False
+        self._last_sent = loop.time()
+        return write(data)
+
+    def _rest(self, loop: asyncio.AbstractEventLoop) -> float:
+        """Seconds for which what comes is still to be gathered."""
+        if not self._debounce or not self._started:
+            return 0.0
+        return self._last_sent + self._debounce - loop.time()
 
     def _ready(self, stream: EventStream) -> bytes:
         """The bytes that there are; b"" where one has to wait. Raises `StopAsyncIteration`."""
@@ -182,24 +242,11 @@ class FrameStream:
         self._timer = loop.call_later(seconds, _tick, alive, loop)
 
     def _disarm(self) -> None:
-        for timer in (self._timer, self._send_timer):
-            if timer is not None:
-                timer.cancel()
-        self._timer = self._send_timer = None
-
-    def _mind_the_client(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
-        alive: weakref.ref[FrameStream] = weakref.ref(self)
-        self._send_timer = loop.call_later(seconds, _look_at_client, alive, loop)
-
-    def look_at_client(self, loop: asyncio.AbstractEventLoop) -> None:
-        """End the run where nobody has taken what was given; else look again when it may be so."""
-        limit = self._send_timeout or 0.0
-        waited = 0.0 if self._given_at is None else loop.time() - self._given_at
-        if waited < limit:
-            self._mind_the_client(loop, limit - waited)
-            return
-        logger.warning("%s: ended, its client took nothing for %g s", self._stream.name, limit)
-        self.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._untaken is not None:
+            self._untaken.stop()
 
     def tick(self, loop: asyncio.AbstractEventLoop) -> None:
         """Give a heartbeat its turn where one is due, and look again when the next may be."""
@@ -214,9 +261,3 @@ def _tick(frames: weakref.ref[FrameStream], loop: asyncio.AbstractEventLoop) -> 
     alive = frames()
     if alive is not None:
         alive.tick(loop)
-
-
-def _look_at_client(frames: weakref.ref[FrameStream], loop: asyncio.AbstractEventLoop) -> None:
-    alive = frames()
-    if alive is not None:
-        alive.look_at_client(loop)
