@@ -22,7 +22,7 @@ from launchpad.workflows.catalog import Registry
 __all__ = ["create_app"]
 
 
-OUR_MIDDLEWARE = (FastLane, Gate, CORSMiddleware)
+OUR_MIDDLEWARE: frozenset[object] = frozenset({FastLane, Gate, CORSMiddleware})
 
 
 class _App(FastAPI):

@@ -21,12 +21,13 @@ from launchpad.stream.choices import side_by_side
 from launchpad.stream.coalesce import coalesce
 from launchpad.stream.partial_json.operators import JsonSnapshots
 from launchpad.stream.run_stream import EventStream, Producer
-from launchpad.wire.frames import FrameStream, Operator
+from launchpad.wire.frames import FrameStream
 from launchpad.wire.openai_chat.completion import ChatCompletionBuilder
 from launchpad.wire.openai_chat.encoder import OpenAIChatEncoder
 from launchpad.wire.openai_chat.parameters import IGNORED_HEADER, review
 from launchpad.wire.openai_chat.schema import OpenAIChatSchema
 from launchpad.wire.openai_chat.several import SeveralChoicesBuilder, SeveralChoicesEncoder
+from launchpad.wire.telling import Operator
 from launchpad.workflows.catalog import Catalog, ServedWorkflow
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from launchpad.events import RunEvent
 
@@ -20,34 +20,47 @@ class Mailbox:
     slows its own upstream, and only that one.
     """
 
-    __slots__ = ("_closed", "_consumer", "_items", "_limit", "_producers", "_settling", "finished")
+    __slots__ = (
+        "_act",
+        "_consumer",
+        "_items",
+        "_limit",
+        "_producers",
+        "_settling",
+        "closed",
+        "finished",
+    )
 
     def __init__(self, limit: int = DEFAULT_LIMIT) -> None:
         self._items: list[RunEvent] = []
         self._limit = limit
-        self._closed = False
         self._settling = False
         self._consumer: asyncio.Future[None] | None = None
+        self._act: Callable[[], None] | None = None
         self._producers: deque[asyncio.Future[None]] = deque()
+        self.closed = False
+        """Nothing more is left in it."""
         self.finished = False
         """Closed, and everything was taken."""
 
     def offer(self, event: RunEvent) -> bool:
         """Leave `event` if there is room; return whether there was. Never waits."""
         items = self._items
-        if self._closed:
+        if self.closed:
             return False
         if len(items) >= self._limit:
             return False
         items.append(event)
-        if self._consumer is not None and (not self._settling or len(items) >= self._limit):
+        if self._act is not None:
+            self._act()
+        elif self._consumer is not None and (not self._settling or len(items) >= self._limit):
             self._wake_consumer()
         return True
 
     async def put(self, event: RunEvent) -> None:
         """Leave `event`, waiting for room. Once closed, events are dropped: nobody reads them."""
         while not self.offer(event):
-            if self._closed:
+            if self.closed:
                 # A producer that never waits would keep everybody else, its own end too, from
                 # getting a turn of the loop.
                 await asyncio.sleep(0)
@@ -62,9 +75,9 @@ class Mailbox:
 
     def close(self, last: RunEvent | None = None) -> None:
         """Say that no more events come, after `last`. What is inside can still be taken."""
-        if last is not None and not self._closed:
+        if last is not None and not self.closed:
             self._items.append(last)
-        self._closed = True
+        self.closed = True
         self.finished = not self._items
         self._wake_consumer()
         self._wake_producers()
@@ -79,7 +92,7 @@ class Mailbox:
         if not items:
             return ()
         self._items = []
-        self.finished = self._closed
+        self.finished = self.closed
         if self._producers:
             self._wake_producers()
         return items
@@ -92,9 +105,17 @@ class Mailbox:
         self._consumer = asyncio.get_running_loop().create_future()
         return self._consumer
 
+    def on_arrival(self, act: Callable[[], None] | None) -> None:
+        """Call `act` where `arrival` would be done, within the call that does it. None: no more.
+
+        A waiting task has its turn later, which costs a token that comes alone more than all the
+        rest of its way from here.
+        """
+        self._act = act
+
     async def settle(self, seconds: float) -> None:
         """Let events gather for `seconds`, but no longer than until it is full, closed or poked."""
-        if self._closed or len(self._items) >= self._limit:
+        if self.closed or len(self._items) >= self._limit:
             return
         timer = asyncio.get_running_loop().call_later(seconds, self._wake_consumer)
         self._settling = True
@@ -105,6 +126,8 @@ class Mailbox:
             timer.cancel()
 
     def _wake_consumer(self) -> None:
+        if self._act is not None:
+            self._act()
         consumer = self._consumer
         if consumer is not None:
             self._consumer = None

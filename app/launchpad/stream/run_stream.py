@@ -52,6 +52,11 @@ class EventStream:
         return self._name
 
     @property
+    def ending(self) -> bool:
+        """Nothing more will come than what is there."""
+        return self._mailbox.closed
+
+    @property
     def finished(self) -> bool:
         """Nothing more will come."""
         return not self._ready and self._mailbox.finished
@@ -89,6 +94,10 @@ class EventStream:
     def arrival(self) -> asyncio.Future[None]:
         """Done when `take` may have something, at the end, and after `poke()`."""
         return self._mailbox.arrival()
+
+    def on_arrival(self, act: Callable[[], None] | None) -> None:
+        """Call `act` where `arrival` would be done, within the call that does it. None: no more."""
+        self._mailbox.on_arrival(act)
 
     async def settle(self, seconds: float) -> None:
         """Wait until `seconds` have passed, unless the run ends or the mailbox fills before."""

@@ -7,26 +7,18 @@ The one place where debouncing and heartbeats happen, used by our own responses 
 from __future__ import annotations
 
 import asyncio
-import logging
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Self
 
-from launchpad.errors import LaunchpadError, OutputTooLargeError
-from launchpad.events import RunEvent, RunFailed
 from launchpad.sse.frame import HEARTBEAT
-from launchpad.sse.refusal import Refusal
-from launchpad.stream.coalesce import coalesce
-from launchpad.stream.failure import failed
 from launchpad.stream.run_stream import EventStream
-from launchpad.stream.size import size_of
 from launchpad.wire.base import Encoder
+from launchpad.wire.telling import Operator, Telling
 from launchpad.wire.untaken import Untaken
 
-logger = logging.getLogger("launchpad.run")
-
-Operator = Callable[[Sequence[RunEvent]], Sequence[RunEvent]]
-
+_ALONE = 0.002
+"""Seconds of silence after which a token has come alone. More than the loops' clocks' grain."""
 
 Writer = Callable[[bytes], bool]
 """Takes bytes for the client. False: no more until it has had time to take them."""
@@ -64,21 +56,26 @@ class FrameStream:
         send_timeout: float | None = None,
     ) -> None:
         self._stream = stream
-        self._encoder = encoder
+        self._telling = Telling(
+            encoder,
+            stream.cancel,
+            operators=operators,
+            merged=debounce > 0,
+            refusable=refusable,
+            max_bytes=max_bytes,
+        )
+        self._encode = self._telling.encode
         self._debounce = debounce
         self._heartbeat = heartbeat
-        self._operators = operators
-        self._refusable = refusable
-        self._max_bytes = max_bytes
-        self._sent = 0
-        self._said = 0
         self._started = False
         self._last_sent = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._untaken = None if send_timeout is None else Untaken(stream, send_timeout)
         self._forwarding: asyncio.Future[None] | None = None
         self._write: Writer | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._held = b""
+        self._gathers = False
         self.finished = False
         """The run has ended, and everything was given."""
 
@@ -114,6 +111,7 @@ class FrameStream:
             raise
         self._last_sent = loop.time()
         self._started = True
+        self._telling.refusable = False
         self.finished = stream.finished
         if self._untaken is not None:
             self._untaken.gave(loop)
@@ -126,33 +124,62 @@ class FrameStream:
         more came than may leave within the debounce window, the run has ended. Cancelled, it ends
         the run as `__anext__` does.
         """
-        loop = asyncio.get_running_loop()
+        loop, stream = asyncio.get_running_loop(), self._stream
         try:
             if (rest := self._rest(loop)) > 0:
-                await self._stream.settle(rest)
-            self._write = write
+                await stream.settle(rest)
+            self._write, self._loop = write, loop
             self._forwarding = loop.create_future()
+            stream.on_arrival(self._arrived)
             self._pass_on()
             await self._forwarding
         except asyncio.CancelledError:
             self.cancel()
             raise
+        finally:
+            stream.on_arrival(None)
+            self._forwarding = None
 
-    def _pass_on(self, _arrival: object = None) -> None:
-        """Write what is there and wait for more, or let `forward` return."""
-        forwarding, write = self._forwarding, self._write
-        if forwarding is None or write is None or forwarding.done():
+    def _arrived(self) -> None:
+        """Called by whoever says something: write it here and now, unless more may come at once."""
+        loop = self._loop
+        if loop is None or self._forwarding is None:
             return
-        try:
-            if self._writes_on(write):
-                self._stream.arrival().add_done_callback(self._pass_on)
+        if self._stream.ending:
+            self._let_go()
+        elif not self._gathers:
+            if loop.time() - self._last_sent >= _ALONE:
+                self._pass_on()
             else:
-                forwarding.set_result(None)
-        except Exception as error:  # noqa: BLE001 - it is for whoever waits
+                self._gathers = True
+                loop.call_soon(self._pass_on)
+
+    def _pass_on(self) -> None:
+        """Write what is there; let `forward` return where it is to."""
+        forwarding, write, loop = self._forwarding, self._write, self._loop
+        if forwarding is None or write is None or loop is None or forwarding.done():
+            self._gathers = False
+            return
+        # To encode may end the run, which comes back to `_arrived`.
+        self._gathers = True
+        try:
+            if not self._writes_on(write, loop):
+                self._let_go()
+        except Exception as error:  # noqa: BLE001 - for whoever waits, not for who said something
+            self._let_go(error)
+        self._gathers = False
+
+    def _let_go(self, error: Exception | None = None) -> None:
+        forwarding = self._forwarding
+        if forwarding is None or forwarding.done():
+            return
+        if error is None:
+            forwarding.set_result(None)
+        else:
             forwarding.set_exception(error)
 
-    def _writes_on(self, write: Writer) -> bool:
-        stream, loop = self._stream, asyncio.get_running_loop()
+    def _writes_on(self, write: Writer, loop: asyncio.AbstractEventLoop) -> bool:
+        stream = self._stream
         if self._rest(loop) > 0:
             return False
         try:
@@ -194,43 +221,6 @@ class FrameStream:
         """End the run if it still goes on, and wait for its clean-up."""
         self._disarm()
         await self._stream.aclose()
-
-    def _encode(self, events: Sequence[RunEvent]) -> bytes:
-        said, failure = b"", None
-        try:
-            for operator in self._operators:
-                events = operator(events)
-            if self._debounce:
-                events = coalesce(events)
-            last = events[-1] if events else None
-            if not isinstance(last, RunFailed):
-                return self._within_bounds(events, self._encoder.encode(events))
-            failure = last
-            said = self._encoder.encode(events[:-1])
-        except Exception as error:
-            # The run cannot be told on this wire: it ends here.
-            if not isinstance(error, LaunchpadError):
-                logger.exception("what a run said could not be encoded")
-            self._stream.cancel()
-            failure = failure or failed(error)
-        return self._fail(said, failure)
-
-    def _within_bounds(self, events: Sequence[RunEvent], data: bytes) -> bytes:
-        limit = self._max_bytes
-        self._sent += len(data)
-        if limit is not None and self._sent > limit:
-            # Frames are larger than their text, so up to here there was nothing to count.
-            self._said += size_of(events)
-            if self._said > limit:
-                raise OutputTooLargeError(limit)
-        return data
-
-    def _fail(self, said: bytes, failure: RunFailed) -> bytes:
-        if self._refusable and not self._started and not said:
-            answer = self._encoder.failure(failure)
-            if answer is not None:
-                raise Refusal(answer.status, answer.headers, answer.body)
-        return said + self._encoder.encode((failure,))
 
     def _silence(self, loop: asyncio.AbstractEventLoop) -> bytes:
         due = self._heartbeat and loop.time() - self._last_sent >= self._heartbeat
