@@ -23,8 +23,8 @@ FLOORS = {
     "workflows": 5,
     "utils": 6,
     "api": 7,
-    "testing": 8,
-    "cli": 9,
+    "cli": 8,
+    "testing": 9,
     "__main__": 10,
 }
 # `settings` reports in `errors`' terms; both are leaves.

@@ -41,7 +41,7 @@ class FrameSource(Protocol):
     async def forward(self, write: Callable[[bytes], bool]) -> None:
         """Hand what comes to `write`, until that returns False or `__anext__` is due again.
 
-        Only after the first bytes. Costs a token no turn of the caller's task.
+        Only once the head has gone. Costs a token no turn of the caller's task.
         """
         ...
 

@@ -12,6 +12,10 @@ DEFAULT_LIMIT = 256
 """Events held before the producer waits: 256 deltas are some 20 KiB."""
 
 
+Act = Callable[[RunEvent | None], None]
+"""Is told that there is something to take."""
+
+
 class Mailbox:
     """Events from one or more producers to one consumer, all on one event loop.
 
@@ -36,7 +40,7 @@ class Mailbox:
         self._limit = limit
         self._settling = False
         self._consumer: asyncio.Future[None] | None = None
-        self._act: Callable[[], None] | None = None
+        self._act: Act | None = None
         self._producers: deque[asyncio.Future[None]] = deque()
         self.closed = False
         """Nothing more is left in it."""
@@ -52,7 +56,7 @@ class Mailbox:
             return False
         items.append(event)
         if self._act is not None:
-            self._act()
+            self._act(event)
         elif self._consumer is not None and (not self._settling or len(items) >= self._limit):
             self._wake_consumer()
         return True
@@ -105,11 +109,11 @@ class Mailbox:
         self._consumer = asyncio.get_running_loop().create_future()
         return self._consumer
 
-    def on_arrival(self, act: Callable[[], None] | None) -> None:
+    def on_arrival(self, act: Act | None) -> None:
         """Call `act` where `arrival` would be done, within the call that does it. None: no more.
 
-        A waiting task has its turn later, which costs a token that comes alone more than all the
-        rest of its way from here.
+        It gets the event, or None at the end and for a poke. A waiting task has its turn later,
+        which costs a token that comes alone more than all the rest of its way from here.
         """
         self._act = act
 
@@ -127,7 +131,7 @@ class Mailbox:
 
     def _wake_consumer(self) -> None:
         if self._act is not None:
-            self._act()
+            self._act(None)
         consumer = self._consumer
         if consumer is not None:
             self._consumer = None

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 from launchpad.events import RunEvent, RunFailed
 from launchpad.stream.failure import failed, forget
-from launchpad.stream.mailbox import DEFAULT_LIMIT, Mailbox
+from launchpad.stream.mailbox import DEFAULT_LIMIT, Act, Mailbox
 
 __all__ = ["EventStream", "Producer"]
 
@@ -95,8 +95,8 @@ class EventStream:
         """Done when `take` may have something, at the end, and after `poke()`."""
         return self._mailbox.arrival()
 
-    def on_arrival(self, act: Callable[[], None] | None) -> None:
-        """Call `act` where `arrival` would be done, within the call that does it. None: no more."""
+    def on_arrival(self, act: Act | None) -> None:
+        """See `Mailbox.on_arrival`."""
         self._mailbox.on_arrival(act)
 
     async def settle(self, seconds: float) -> None:

@@ -50,7 +50,14 @@ class Server:
     `url` is `http://127.0.0.1:PORT`, `base_url` has OpenAI's `/v1` after it.
     """
 
-    def __init__(self, app: ASGIApp, *, timeout: float, grace: float) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        *,
+        timeout: float,
+        grace: float,
+        http: type[asyncio.Protocol] | None = None,
+    ) -> None:
         self._timeout = timeout
         self._up = threading.Event()
         # Named TCP, so that asyncio's own loop turns Nagle's algorithm off for what it accepts.
@@ -59,6 +66,7 @@ class Server:
         self.port: int = self._socket.getsockname()[1]
         config = uvicorn.Config(
             cast("Any", app),
+            http=http or "auto",
             log_level="warning",
             log_config=None,  # logging belongs to the test
             lifespan="auto",
@@ -144,8 +152,10 @@ def serve(
     An `override_model` must be entered before the server is.
     """
     if isinstance(target, type | Mapping | Iterable):
-        from launchpad.api.app import create_app  # an app alone needs no api
+        # An app alone needs neither.
+        from launchpad.api.app import create_app
+        from launchpad.cli.protocol import LaunchpadProtocol
 
         app = cast("ASGIApp", create_app(cast("Registry", target), settings))
-        return Server(app, timeout=timeout, grace=grace)
+        return Server(app, timeout=timeout, grace=grace, http=LaunchpadProtocol)
     return Server(target, timeout=timeout, grace=grace)

@@ -11,6 +11,7 @@ import weakref
 from collections.abc import Callable, Sequence
 from typing import Self
 
+from launchpad.events import JsonDelta, ReasoningDelta, RunEvent, TextDelta
 from launchpad.sse.frame import HEARTBEAT
 from launchpad.stream.run_stream import EventStream
 from launchpad.wire.base import Encoder
@@ -19,6 +20,10 @@ from launchpad.wire.untaken import Untaken
 
 _ALONE = 0.002
 """Seconds of silence after which a token has come alone. More than the loops' clocks' grain."""
+
+# What a token is. Other events come in company: a node's end with the run's, and that with the
+# body's, which is to leave with the last bytes.
+_WORDS = frozenset({TextDelta, JsonDelta, ReasoningDelta})
 
 Writer = Callable[[bytes], bool]
 """Takes bytes for the client. False: no more until it has had time to take them."""
@@ -94,9 +99,7 @@ class FrameStream:
         stream = self._stream
         data, self._held = self._held, b""
         try:
-            if self._timer is None and self._heartbeat:
-                self._last_sent = loop.time()
-                self._arm(loop, self._heartbeat)
+            self._begin(loop)
             if not data:
                 if (rest := self._rest(loop)) > 0:
                     await stream.settle(rest)
@@ -120,12 +123,14 @@ class FrameStream:
     async def forward(self, write: Writer) -> None:
         """Hand what comes to `write`: a token that comes alone costs no turn of this task.
 
-        Only after the first bytes. Returns where `__anext__` is due again: `write` wants no more,
-        more came than may leave within the debounce window, the run has ended. Cancelled, it ends
-        the run as `__anext__` does.
+        Only once the response's head has gone. Returns where `__anext__` is due again: `write`
+        wants no more, more came than may leave within the debounce window, the run has ended.
+        Cancelled, it ends the run as `__anext__` does.
         """
         loop, stream = asyncio.get_running_loop(), self._stream
+        self._telling.refusable = False
         try:
+            self._begin(loop)
             if (rest := self._rest(loop)) > 0:
                 await stream.settle(rest)
             self._write, self._loop = write, loop
@@ -140,7 +145,7 @@ class FrameStream:
             stream.on_arrival(None)
             self._forwarding = None
 
-    def _arrived(self) -> None:
+    def _arrived(self, event: RunEvent | None) -> None:
         """Called by whoever says something: write it here and now, unless more may come at once."""
         loop = self._loop
         if loop is None or self._forwarding is None:
@@ -148,7 +153,7 @@ class FrameStream:
         if self._stream.ending:
             self._let_go()
         elif not self._gathers:
-            if loop.time() - self._last_sent >= _ALONE:
+            if event.__class__ in _WORDS and loop.time() - self._last_sent >= _ALONE:
                 self._pass_on()
             else:
                 self._gathers = True
@@ -193,7 +198,13 @@ class FrameStream:
             self._held = data
             return False
         self._last_sent = loop.time()
+        self._started = True
         return write(data)
+
+    def _begin(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self._timer is None and self._heartbeat:
+            self._last_sent = loop.time()
+            self._arm(loop, self._heartbeat)
 
     def _rest(self, loop: asyncio.AbstractEventLoop) -> float:
         """Seconds for which what comes is still to be gathered."""
