@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence, Sized
+from collections.abc import Sequence
 from functools import partial
-from typing import ClassVar
+from typing import ClassVar, cast
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope
@@ -83,10 +83,8 @@ class ChatCompletions(Endpoint):
         return SSEResponse(frames, headers=headers, send_timeout=settings.send_timeout, label=label)
 
     def _check_length(self, messages: object) -> None:
-        count, limit = (
-            len(messages) if isinstance(messages, Sized) else 0,
-            self._settings.max_messages,
-        )
+        limit = self._settings.max_messages
+        count = len(cast("list[object]", messages)) if isinstance(messages, list) else 0
         if count > limit:
             raise PayloadTooLargeError(
                 f"The request has {count} messages; this server takes {limit}.", param="messages"

@@ -7,7 +7,8 @@ import inspect
 import logging
 from collections.abc import AsyncIterator, Callable
 from functools import lru_cache
-from typing import Any, cast
+from types import AsyncGeneratorType
+from typing import Any, NamedTuple, cast
 
 from launchpad.core.answer import told
 from launchpad.core.failure import UNEXPECTED, blame, was_cancelled
@@ -41,10 +42,25 @@ from launchpad.stream.mailbox import Mailbox
 logger = logging.getLogger("launchpad.run")
 
 
+class _Kind(NamedTuple):
+    """What a node's class says of how it is run. Looked up once: `Node` is an ABC."""
+
+    is_async: bool
+    is_concurrent: bool
+    is_router: bool
+    only_routes: bool
+
+
 @lru_cache(maxsize=1024)
-def _is_async(node_class: type[Node]) -> bool:
+def _kind_of(node_class: type[Node]) -> _Kind:
     process = node_class.process
-    return inspect.iscoroutinefunction(process) or inspect.isasyncgenfunction(process)
+    is_router = issubclass(node_class, BaseRouter)
+    return _Kind(
+        is_async=inspect.iscoroutinefunction(process) or inspect.isasyncgenfunction(process),
+        is_concurrent=issubclass(node_class, ConcurrentNode),
+        is_router=is_router,
+        only_routes=is_router and process is BaseRouter.process,
+    )
 
 
 def _has(value: object, method: str) -> bool:
@@ -129,8 +145,8 @@ class Run:
     async def _after(self, node_class: type[Node], node: Node) -> type[Node] | None:
         if self._context.should_stop:
             return None
-        if isinstance(node, BaseRouter):
-            return await self._route(node)
+        if _kind_of(type(node)).is_router:
+            return await self._route(cast("BaseRouter", node))
         connections = self._graph[node_class].connections
         return connections[0] if connections else None
 
@@ -207,8 +223,8 @@ class Run:
 
     def _make(self, node_class: type[Node]) -> Node:
         node = node_class.instance(self._context)
-        if isinstance(node, ConcurrentNode):
-            node.run_members = lambda: self._run_members(node_class)
+        if _kind_of(node_class).is_concurrent:
+            cast("ConcurrentNode", node).run_members = lambda: self._run_members(node_class)
         return node
 
     async def _run_members(self, node_class: type[Node]) -> None:
@@ -227,12 +243,15 @@ class Run:
     async def _process(self, node: Node) -> AsyncIterator[Any] | None:
         """Call the node's `process`; what it has to say, where it speaks. Its result is kept."""
         process: Callable[[TaskContext], Any] = node.process
-        if isinstance(node, BaseRouter) and type(node).process is BaseRouter.process:
+        kind = _kind_of(type(node))
+        if kind.only_routes:
             return None
-        if _is_async(type(node)):
+        if kind.is_async:
             result: Any = process(self._context)
         else:
             result = await in_thread(process, self._context)
+        if type(result) is AsyncGeneratorType:
+            return cast("AsyncIterator[Any]", result)
         if inspect.isawaitable(result):
             result = await result
         if _has(result, "__aiter__"):

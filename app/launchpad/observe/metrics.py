@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import threading
 from bisect import bisect_left
-from collections.abc import Mapping
 from typing import Literal
 
 from launchpad.events import Usage
@@ -18,27 +17,34 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 MAX_SERIES = 500
 """Label sets per metric; what comes after counts as `other`, so that no input grows memory."""
+_OTHER = "other"
 BUCKETS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0)
 """Upper bounds in seconds."""
 
 RunStatus = Literal["completed", "failed", "cancelled"]
 Labels = tuple[tuple[str, str], ...]
 
+_RUN_COUNTERS = {
+    "launchpad_runs_started_total": ("Runs that were started.", "started"),
+    "launchpad_runs_completed_total": ("Runs that came to their end.", "completed"),
+    "launchpad_runs_failed_total": ("Runs that ended with an error.", "failed"),
+    "launchpad_runs_cancelled_total": (
+        "Runs that were ended from outside: client gone, shutdown.",
+        "cancelled",
+    ),
+    "launchpad_input_tokens_total": ("Tokens read, as upstreams reported them.", "tokens_in"),
+    "launchpad_output_tokens_total": ("Tokens written, as upstreams reported them.", "tokens_out"),
+}
+"""By name: what it counts, and where `_Runs` has it."""
 _COUNTERS = {
-    "launchpad_runs_started_total": "Runs that were started.",
-    "launchpad_runs_completed_total": "Runs that came to their end.",
-    "launchpad_runs_failed_total": "Runs that ended with an error.",
-    "launchpad_runs_cancelled_total": "Runs that were ended from outside: client gone, shutdown.",
     "launchpad_runs_rejected_total": "Requests refused before a run, by error code.",
     "launchpad_upstream_errors_total": "Failures of model providers, by error code.",
     "launchpad_retries_total": "Requests to a model provider that were tried again.",
     "launchpad_fallbacks_total": "Requests that went to a fallback model.",
-    "launchpad_input_tokens_total": "Tokens read, as upstreams reported them.",
-    "launchpad_output_tokens_total": "Tokens written, as upstreams reported them.",
 }
 _HISTOGRAMS = {
-    "launchpad_run_duration_seconds": "From a run's start to its end.",
-    "launchpad_first_content_seconds": "From a run's start to its first content.",
+    "launchpad_run_duration_seconds": ("From a run's start to its end.", "duration"),
+    "launchpad_first_content_seconds": ("From a run's start to its first content.", "first"),
 }
 _ACTIVE = "launchpad_runs_active"
 
@@ -55,75 +61,86 @@ class _Histogram:
         self.total += seconds
 
 
+class _Runs:
+    """The runs of one workflow. Plain attributes: each run comes by three times."""
+
+    def __init__(self) -> None:
+        self.started = self.completed = self.failed = self.cancelled = self.active = 0
+        self.tokens_in = self.tokens_out = 0
+        self.duration = _Histogram()
+        self.first = _Histogram()
+
+
 class Metrics:
     """Counts runs and upstream failures. Safe to use from several threads."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._counters: dict[str, dict[Labels, int]] = {name: {} for name in _COUNTERS}
-        self._histograms: dict[str, dict[Labels, _Histogram]] = {name: {} for name in _HISTOGRAMS}
-        self._active: dict[Labels, int] = {}
+        self._runs: dict[str, _Runs] = {}
 
     def run_started(self, workflow: str) -> None:
         """A run began; `run_ended` must follow, whatever happens."""
-        labels = (("workflow", workflow),)
         with self._lock:
-            self._add("launchpad_runs_started_total", labels)
-            _bump(self._active, labels, 1)
+            runs = self._runs.get(workflow) or self._runs_of(workflow)
+            runs.started += 1
+            runs.active += 1
 
     def first_content(self, workflow: str, seconds: float) -> None:
         """The run's first content was made, `seconds` after its start. Once a run."""
         with self._lock:
-            self._observe("launchpad_first_content_seconds", workflow, seconds)
+            runs = self._runs.get(workflow) or self._runs_of(workflow)
+            runs.first.observe(seconds)
 
     def run_ended(
         self, workflow: str, status: RunStatus, seconds: float, usage: Usage | None = None
     ) -> None:
         """A run that `run_started` counted is over, after `seconds`."""
-        labels = (("workflow", workflow),)
         with self._lock:
-            self._add(f"launchpad_runs_{status}_total", labels)
-            _bump(self._active, labels, -1)
-            self._observe("launchpad_run_duration_seconds", workflow, seconds)
+            runs = self._runs.get(workflow) or self._runs_of(workflow)
+            runs.active -= 1
+            if status == "completed":
+                runs.completed += 1
+            elif status == "failed":
+                runs.failed += 1
+            else:
+                runs.cancelled += 1
+            runs.duration.observe(seconds)
             if usage is not None:
-                self._add("launchpad_input_tokens_total", labels, usage.input_tokens)
-                self._add("launchpad_output_tokens_total", labels, usage.output_tokens)
+                runs.tokens_in += usage.input_tokens
+                runs.tokens_out += usage.output_tokens
 
     def run_rejected(self, code: str) -> None:
         """A request was refused before its run: overload, no key, a bad request."""
-        with self._lock:
-            self._add("launchpad_runs_rejected_total", (("code", code),))
+        self._count("launchpad_runs_rejected_total", (("code", code),))
 
     def upstream_error(self, code: str, provider: str = "") -> None:
         """A model provider failed; `code` is `UpstreamError.code`."""
-        with self._lock:
-            labels = (("code", code), ("provider", provider))
-            self._add("launchpad_upstream_errors_total", labels)
+        self._count("launchpad_upstream_errors_total", (("code", code), ("provider", provider)))
 
     def retry(self, provider: str) -> None:
         """A request to a model provider is tried again."""
-        with self._lock:
-            self._add("launchpad_retries_total", (("provider", provider),))
+        self._count("launchpad_retries_total", (("provider", provider),))
 
     def fallback(self, provider: str) -> None:
         """A fallback model of `provider` takes over."""
-        with self._lock:
-            self._add("launchpad_fallbacks_total", (("provider", provider),))
+        self._count("launchpad_fallbacks_total", (("provider", provider),))
 
     @property
     def active_runs(self) -> int:
         """Runs that are going on now, of all workflows."""
         with self._lock:
-            return sum(self._active.values())
+            return sum(runs.active for runs in self._runs.values())
 
     def snapshot(self) -> dict[str, dict[Labels, float]]:
         """Every counter and gauge by name and labels; of histograms `_count` and `_sum`."""
         with self._lock:
             values: dict[str, dict[Labels, float]] = {
-                name: dict(series) for name, series in self._counters.items()
+                name: dict(series) for name, series in self._all_counters().items()
             }
-            values[_ACTIVE] = dict(self._active)
-            for name, histograms in self._histograms.items():
+            values[_ACTIVE] = {_of(name): runs.active for name, runs in self._runs.items()}
+            for name in _HISTOGRAMS:
+                histograms = self._histograms(name)
                 values[f"{name}_count"] = {k: sum(h.counts) for k, h in histograms.items()}
                 values[f"{name}_sum"] = {k: h.total for k, h in histograms.items()}
             return values
@@ -131,38 +148,50 @@ class Metrics:
     def render(self) -> str:
         """Prometheus' text exposition format 0.0.4; send it with `CONTENT_TYPE`."""
         with self._lock:
+            texts = {**_COUNTERS, **{name: text for name, (text, _) in _RUN_COUNTERS.items()}}
             lines: list[str] = []
-            for name, text in _COUNTERS.items():
-                lines += _head(name, text, "counter")
-                lines += [f"{name}{_shown(k)} {v}" for k, v in self._counters[name].items()]
+            for name, series in self._all_counters().items():
+                lines += _head(name, texts[name], "counter")
+                lines += [f"{name}{_shown(k)} {v}" for k, v in series.items()]
             lines += _head(_ACTIVE, "Runs that are going on.", "gauge")
-            lines += [f"{_ACTIVE}{_shown(k)} {v}" for k, v in self._active.items()]
-            for name, text in _HISTOGRAMS.items():
+            lines += [f"{_ACTIVE}{_shown(_of(n))} {runs.active}" for n, runs in self._runs.items()]
+            for name, (text, _) in _HISTOGRAMS.items():
                 lines += _head(name, text, "histogram")
-                for labels, histogram in self._histograms[name].items():
+                for labels, histogram in self._histograms(name).items():
                     lines += _histogram_lines(name, labels, histogram)
         return "\n".join(lines) + "\n"
 
-    def _add(self, name: str, labels: Labels, amount: int = 1) -> None:
-        _bump(self._counters[name], labels, amount)
+    def _count(self, name: str, labels: Labels) -> None:
+        with self._lock:
+            series = self._counters[name]
+            if labels not in series and len(series) >= MAX_SERIES:
+                labels = tuple((name, _OTHER) for name, _ in labels)
+            series[labels] = series.get(labels, 0) + 1
 
-    def _observe(self, name: str, workflow: str, seconds: float) -> None:
-        series = self._histograms[name]
-        labels = _bounded(series, (("workflow", workflow),))
-        if labels not in series:
-            series[labels] = _Histogram()
-        series[labels].observe(seconds)
+    def _runs_of(self, workflow: str) -> _Runs:
+        if workflow not in self._runs and len(self._runs) >= MAX_SERIES:
+            workflow = _OTHER
+        return self._runs.setdefault(workflow, _Runs())
+
+    def _all_counters(self) -> dict[str, dict[Labels, int]]:
+        of_runs: dict[str, dict[Labels, int]] = {
+            name: {
+                _of(one): count
+                for one, runs in self._runs.items()
+                if (count := getattr(runs, where))
+            }
+            for name, (_, where) in _RUN_COUNTERS.items()
+        }
+        return {**of_runs, **self._counters}
+
+    def _histograms(self, name: str) -> dict[Labels, _Histogram]:
+        _, where = _HISTOGRAMS[name]
+        found = {_of(one): getattr(runs, where) for one, runs in self._runs.items()}
+        return {labels: histogram for labels, histogram in found.items() if any(histogram.counts)}
 
 
-def _bump(series: dict[Labels, int], labels: Labels, amount: int) -> None:
-    labels = _bounded(series, labels)
-    series[labels] = series.get(labels, 0) + amount
-
-
-def _bounded(series: Mapping[Labels, object], labels: Labels) -> Labels:
-    if labels in series or len(series) < MAX_SERIES:
-        return labels
-    return tuple((name, "other") for name, _ in labels)
+def _of(workflow: str) -> Labels:
+    return (("workflow", workflow),)
 
 
 def _head(name: str, text: str, kind: str) -> list[str]:

@@ -29,7 +29,7 @@ class Runs:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._timeout = settings.request_timeout
-        self._active: weakref.WeakSet[EventStream] = weakref.WeakSet()
+        self._begun: set[weakref.ref[EventStream]] = set()
         self.open()
 
     def open(self) -> None:
@@ -76,25 +76,27 @@ class Runs:
 
         async def admitted(mailbox: Mailbox) -> None:
             use_settings(self._settings)
+            self._begun.add(alive)
             try:
                 await admission.enter(key)
+                timer = asyncio.get_running_loop().call_later(
+                    self._timeout, _too_late, alive, self._timeout
+                )
+                try:
+                    await produce(mailbox)
+                finally:
+                    timer.cancel()
+                    admission.leave(key)
             except LaunchpadError as error:
+                # The admission's: a producer tells its failures itself.
                 metrics.run_rejected(error.code or "rejected")
                 await mailbox.put(failed(error))
-                return
-            timer = asyncio.get_running_loop().call_later(
-                self._timeout, _too_late, alive, self._timeout
-            )
-            try:
-                await produce(mailbox)
             finally:
-                timer.cancel()
-                admission.leave(key)
+                self._begun.discard(alive)
 
         stream = EventStream(admitted, name=run_id)
         # Its own run must not keep a stream that was dropped.
         alive = weakref.ref(stream)
-        self._active.add(stream)
         return stream
 
     def begin_shutdown(self) -> None:
@@ -115,8 +117,9 @@ class Runs:
             async with asyncio.timeout(grace):
                 await self._admission.wait_idle()
         count = self.active
-        for stream in list(self._active):
-            stream.fail(failed(_shutting_down()))
+        for alive in list(self._begun):
+            if (stream := alive()) is not None:
+                stream.fail(failed(_shutting_down()))
         if count:
             logger.warning("shutdown: %d runs were ended after %g s", count, grace)
         return count

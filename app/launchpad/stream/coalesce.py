@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 from msgspec.structs import replace
 
@@ -18,6 +19,7 @@ from launchpad.events import (
 __all__ = ["coalesce"]
 
 _Words = TextDelta | JsonDelta | ReasoningDelta | RefusalDelta
+_WORDS: frozenset[type] = frozenset({TextDelta, JsonDelta, ReasoningDelta, RefusalDelta})
 
 
 def coalesce(events: Sequence[RunEvent]) -> list[RunEvent]:
@@ -31,16 +33,17 @@ def coalesce(events: Sequence[RunEvent]) -> list[RunEvent]:
     merged: list[RunEvent] = []
     group: list[_Words] = []
     for event in events:
-        if isinstance(event, _Words):
-            if group and (type(event) is not type(group[0]) or event.node != group[0].node):
+        if type(event) in _WORDS:
+            words = cast("_Words", event)
+            if group and (type(words) is not type(group[0]) or words.node != group[0].node):
                 merged.append(_join(group))
                 group = []
-            group.append(event)
+            group.append(words)
             continue
         if group:
             merged.append(_join(group))
             group = []
-        longer = _extended(merged[-1], event) if merged else None
+        longer = _extended(merged[-1], event) if merged and type(event) is ToolCallDelta else None
         if longer is not None:
             merged[-1] = longer
         else:
@@ -57,9 +60,9 @@ def _join(group: list[_Words]) -> _Words:
     return type(first)(first.node, "".join([event.text for event in group]))
 
 
-def _extended(last: RunEvent, event: RunEvent) -> ToolCallDelta | None:
+def _extended(last: RunEvent, event: ToolCallDelta) -> ToolCallDelta | None:
     """`last` with `event` at its end, where both are pieces of one call."""
-    if not isinstance(last, ToolCallDelta) or not isinstance(event, ToolCallDelta):
+    if not isinstance(last, ToolCallDelta):
         return None
     if event.node != last.node or event.index != last.index or event.id or event.name:
         return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 from msgspec.structs import replace
 
@@ -35,7 +36,15 @@ HOLD_LIMIT = 8 * 1024 * 1024
 _EVENT_COST = 128
 
 _Words = TextDelta | JsonDelta | ReasoningDelta | RefusalDelta
-_DELTAS = (TextDelta, JsonDelta, ToolCallDelta, ReasoningDelta, RefusalDelta, JsonSnapshot)
+_SAID = (TextDelta, JsonDelta, ReasoningDelta, RefusalDelta, ToolCallDelta)
+_DELTAS: frozenset[type] = frozenset({*_SAID, JsonSnapshot})
+_NONE: frozenset[type[RunEvent]] = frozenset()
+_FIELD_OF: dict[type[RunEvent], frozenset[type[RunEvent]]] = {
+    kind: frozenset(kinds)
+    for kinds in ((TextDelta, JsonDelta), (ReasoningDelta,), (RefusalDelta,))
+    for kind in kinds
+}
+"""The kinds of words that go to the same field, by each of them."""
 
 
 class Order:
@@ -65,7 +74,7 @@ class Order:
         self._held: dict[str, list[RunEvent]] = {}
         self._held_size = 0
         self._snapshots: dict[str, str] = {}
-        self._last_writer: dict[type[RunEvent], str] = {}
+        self._last_writer: dict[frozenset[type[RunEvent]], str] = {}
         self._pairs = Pairs()
 
     def push(self, event: RunEvent) -> Sequence[RunEvent]:
@@ -74,8 +83,8 @@ class Order:
         `NodeStarted` and empty deltas tell nothing. Raises `OutputError` where more would have
         to be held than the limit allows.
         """
-        if isinstance(event, _DELTAS):
-            return self._speak(event)
+        if event.__class__ in _DELTAS:
+            return self._speak(cast("Delta", event))
         if isinstance(event, NodeStarted):
             self._enter(event)
             return ()
@@ -99,6 +108,9 @@ class Order:
         return ()
 
     def _finish(self, event: NodeFinished) -> Sequence[RunEvent]:
+        if self._is_alone(event.node):
+            self._leave(event.node)
+            return (event,)
         last = self._snapshots.pop(event.node, None)
         document = self._speak(JsonDelta(event.node, last)) if last else ()
         if not self._has_floor(event.node):
@@ -108,7 +120,13 @@ class Order:
         self._leave(event.node)
         return (*document, *ending, *self._advance())
 
+    def _is_alone(self, node: str) -> bool:
+        """Whether nothing waits, for `node` or for others, and no other node is running."""
+        return self._running == [node] and not (self._held or self._snapshots or self._pairs.held)
+
     def _has_floor(self, node: str) -> bool:
+        if node == self.floor:
+            return True
         if node not in self._running:
             self._running.append(node)
         if self.floor is None:
@@ -161,6 +179,8 @@ class Order:
         return told
 
     def _release_all(self) -> list[RunEvent]:
+        if not (self._running or self._held or self._snapshots or self._pairs.held):
+            return []
         for node, last in self._snapshots.items():
             self._held.setdefault(node, []).append(JsonDelta(node, last))
         told: list[RunEvent] = list(map(self._opening, self._pairs.release()))
@@ -182,35 +202,31 @@ class Order:
         """`event` as its node, which has the floor, says it."""
         if isinstance(event, NodeFinished):
             return (*map(self._opening, self._pairs.release(event.node)), event)
-        if not isinstance(event, ToolCallDelta | _Words):
+        if not isinstance(event, _SAID):
             return (event,)
         whole = self._pairs.join(event)
-        if isinstance(whole, _Words) and not whole.text:
+        if not isinstance(whole, ToolCallDelta) and not whole.text:
             # All of it waits. What comes next has to pass here, to be joined to it.
-            self.opened -= _kinds(whole)
+            self.opened -= _FIELD_OF[type(whole)]
             return ()
         told = self._opening(whole)
         if event in self._pairs:
-            self.opened -= _kinds(event)
+            self.opened -= _FIELD_OF.get(type(event), _NONE)
         return (told,)
 
     def _opening(self, event: RunEvent) -> RunEvent:
         """`event`, with the paragraph before it where another node's words precede."""
-        if not isinstance(event, _Words):
+        kinds = _FIELD_OF.get(type(event))
+        if kinds is None:
             return event
-        field = TextDelta if isinstance(event, JsonDelta) else type(event)
-        last = self._last_writer.get(field)
-        self._last_writer[field] = event.node
-        if event.node == self.floor:
-            self.opened |= _kinds(event)
-        if last is None or last == event.node:
+        words = cast("_Words", event)
+        last = self._last_writer.get(kinds)
+        self._last_writer[kinds] = words.node
+        if words.node == self.floor:
+            self.opened |= kinds
+        if last is None or last == words.node:
             return event
-        return replace(event, text=PARAGRAPH + event.text)
-
-
-def _kinds(event: RunEvent) -> set[type[RunEvent]]:
-    """The kinds of words that go to the same field."""
-    return {TextDelta, JsonDelta} if isinstance(event, TextDelta | JsonDelta) else {type(event)}
+        return replace(words, text=PARAGRAPH + words.text)
 
 
 def _size(event: RunEvent) -> int:

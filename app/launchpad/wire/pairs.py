@@ -36,15 +36,16 @@ class Pairs:
     """
 
     def __init__(self) -> None:
-        self._halves: dict[_Key, _Said] = {}
+        self.held: dict[_Key, _Said] = {}
+        """The halves that wait."""
 
     def __contains__(self, event: _Said) -> bool:
         """Whether a half of the event's field is held."""
-        return bool(self._halves) and _key(event) in self._halves
+        return bool(self.held) and _key(event) in self.held
 
     def join(self, event: _Event) -> _Event:
         """`event` with the half that was held before it, without the one at its end."""
-        waiting = self._halves.pop(_key(event), None) if self._halves else None
+        waiting = self.held.pop(_key(event), None) if self.held else None
         text = _text(event)
         if waiting is None and not ends_in_half(text):
             return event
@@ -52,16 +53,16 @@ class Pairs:
             text = _text(waiting) + text
         if ends_in_half(text):
             # What names a call is told now; the rest is only its text.
-            self._halves[_key(event)] = _with_text(_bare(event), text[-1])
+            self.held[_key(event)] = _with_text(_bare(event), text[-1])
             text = text[:-1]
         return _with_text(event, text)
 
     def release(self, node: str | None = None) -> list[_Said]:
         """The halves of `node` that found no other; of every node, if None."""
-        if not self._halves:
+        if not self.held:
             return []
-        keys = [key for key in self._halves if node is None or key[0] == node]
-        return [self._halves.pop(key) for key in keys]
+        keys = [key for key in self.held if node is None or key[0] == node]
+        return [self.held.pop(key) for key in keys]
 
 
 def _key(event: _Said) -> _Key:

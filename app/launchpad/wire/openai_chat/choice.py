@@ -93,7 +93,11 @@ class WordsChoice:
                 # `Order` opens a field to every kind of words that it takes.
                 head = self._template.head(field)
                 self._heads |= {kind: head for kind, name in FIELDS.items() if name == field}
-            out.append(self._template.words(field, event.text, event.node))
+            text = event.text
+            if len(text) <= _SURELY_FITS:
+                out.append(self._heads[type(event)] + escape_json(text) + self._tail)
+            else:
+                out.append(self._template.words(field, text, event.node))
         elif isinstance(event, ToolCallDelta):
             self._begin(event.node, out)
             head = self._template.head("tool_calls")
@@ -104,7 +108,10 @@ class WordsChoice:
             self._tail_node, self._tail = node, self._template.tail(node)
         if not self._begun:
             self._begun = True
-            out.append(self._template.chunk(ROLE, node))
+            if node is None:
+                out.append(self._template.chunk(ROLE))
+            else:
+                out.append(self._template.opening(ROLE) + self._tail)
 
     def _finish(self, event: RunFinished, out: list[bytes]) -> None:
         self._begin(None, out)

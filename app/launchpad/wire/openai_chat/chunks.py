@@ -83,6 +83,10 @@ class ChoiceTemplate:
         """All that precedes the JSON string of `field` in a chunk of words."""
         return self._head + b'{"%b":' % field.encode()
 
+    def opening(self, delta: bytes) -> bytes:
+        """All of a chunk around the JSON text of `delta` that precedes its `tail`."""
+        return self._head + delta[:-1]
+
     def tail(self, node: str | None, finish_reason: FinishReason | None = None) -> bytes:
         """All that follows a delta's last value."""
         return b"}" + self._close(node, finish_reason)
