@@ -55,7 +55,7 @@ class ChatCompletions(Endpoint):
             headers[IGNORED_HEADER] = ", ".join(ignored)
         key = scope.get("state", {}).get("launchpad.key")
         stream = self._runs.start(_producer(served, request, run_id), run_id=run_id, key=key)
-        if _wants_stream(request, served, Headers(scope=scope)):
+        if _wants_stream(request, served, scope):
             return self._streamed(stream, request, run_id, headers)
         return CollectedResponse(
             stream,
@@ -96,10 +96,11 @@ class ChatCompletions(Endpoint):
         return self._catalog.find(model or "default")
 
 
-def _wants_stream(request: OpenAIChatSchema, served: ServedWorkflow, headers: Headers) -> bool:
+def _wants_stream(request: OpenAIChatSchema, served: ServedWorkflow, scope: Scope) -> bool:
     if request.stream is not None:
         return request.stream
-    return served.workflow.stream_by_default and "application/json" not in headers.get("accept", "")
+    accepted = Headers(scope=scope).get("accept", "")
+    return served.workflow.stream_by_default and "application/json" not in accepted
 
 
 def _producer(served: ServedWorkflow, request: OpenAIChatSchema, run_id: str) -> Producer:

@@ -87,3 +87,37 @@ def test_without_a_sampling_node_sampling_is_ignored():
         "user",
     ]
     assert review(request(**fields), Capabilities()) == []
+
+
+@pytest.mark.parametrize(
+    "fields", [{}, {"model": "m", "stream": True}, {"stream_options": {"include_usage": True}}]
+)
+def test_plain_requests_say_what_a_closer_look_says(fields: dict[str, Any]):
+    """They are not looked at closely; a derived class's are, though it changes nothing."""
+
+    class Looked(OpenAIChatSchema):
+        pass
+
+    plain = request(**fields)
+    looked = Looked.model_validate(plain.model_dump(exclude_unset=True))
+    assert (plain.is_plain, looked.is_plain) == (True, False)
+    assert plain.model_settings() == looked.model_settings() == {}
+    assert plain.model_form() == looked.model_form()
+    assert review(plain, Capabilities()) == review(looked, Capabilities()) == []
+
+
+@pytest.mark.parametrize("field", sorted(set(OpenAIChatSchema.model_fields) | {"unknown"}))
+def test_any_other_field_makes_a_request_one_to_look_at(field: str):
+    given = request(**{field: None}) if field not in {"model", "messages"} else request()
+    assert given.is_plain == (field in {"model", "messages", "stream", "stream_options"})
+
+
+def test_a_derived_class_s_defaults_and_later_changes_count():
+    class Warm(OpenAIChatSchema):
+        temperature: float | None = 0.7
+
+    warm = Warm.model_validate({"messages": [{"role": "user", "content": "hi"}]})
+    assert warm.model_settings() == {"temperature": 0.7}
+    changed = request()
+    changed.top_p = 0.5
+    assert changed.model_settings() == {"top_p": 0.5}

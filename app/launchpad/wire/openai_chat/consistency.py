@@ -23,6 +23,8 @@ __all__ = ["check"]
 def check(request: OpenAIChatSchema) -> None:
     """Raise `PydanticCustomError` for the first problem; its context has `param`, maybe `code`."""
     _check_tool_results(request)
+    if request.is_plain:
+        return
     names = _check_tools(request)
     _check_tool_choice(request, names)
     _check_format(request)

@@ -53,6 +53,8 @@ def review(request: OpenAIChatSchema, capabilities: Capabilities) -> list[str]:
 
     Raises `UnsupportedParameterError` for the first that changes the form and can't be honoured.
     """
+    if request.is_plain and not request.valid_json_chunks:
+        return []
     for param, reason in _refused(request, capabilities):
         raise UnsupportedParameterError(f"Unsupported parameter: '{param}'. {reason}", param=param)
     return list(_ignored(request, capabilities))

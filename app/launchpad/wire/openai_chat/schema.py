@@ -44,6 +44,9 @@ class ModelForm(TypedDict):
     response_format: Mapping[str, Any] | None
 
 
+_PLAIN = frozenset({"model", "messages", "stream", "stream_options"})
+
+
 class OpenAIChatSchema(ChatModel):
     """A chat completion request. Derive from it to add fields; unknown ones are kept anyway.
 
@@ -84,6 +87,14 @@ class OpenAIChatSchema(ChatModel):
     def _check_consistency(self) -> OpenAIChatSchema:
         consistency.check(self)
         return self
+
+    @property
+    def is_plain(self) -> bool:
+        """Only messages, a model and how to stream, as most requests are: no need to look at more.
+
+        A derived class's never is: its defaults are its own.
+        """
+        return self.__class__ is OpenAIChatSchema and self.model_fields_set <= _PLAIN
 
     @property
     def include_usage(self) -> bool:
@@ -155,6 +166,8 @@ class OpenAIChatSchema(ChatModel):
 
     def model_form(self) -> ModelForm:
         """What of the request changes the answer's form, in pydantic-ai's terms."""
+        if self.is_plain:
+            return {"client_tools": [], "tool_choice": None, "response_format": None}
         from launchpad.wire.openai_chat import client_form
 
         return {
