@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 
@@ -11,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.wire.script import Script, first, frames_of, run
 
-from launchpad.events import RunFinished
+from launchpad.events import RunFinished, TextDelta
 from launchpad.sse.frame import HEARTBEAT, data_frame
 from launchpad.wire.frames import FrameStream
 
@@ -31,6 +32,11 @@ class Client:
 
 def frames_with(*words: str) -> bytes:
     return b"".join(data_frame(word.encode()) for word in words)
+
+
+def compute() -> None:
+    """Work between two words, long enough for each to be alone."""
+    time.sleep(0.0025)
 
 
 @asynccontextmanager
@@ -250,3 +256,21 @@ def test_every_word_leaves_once_and_in_order(
     run(test)
     told = b"".join(left).replace(b"data: ", b"").replace(b"\n\n", b"").decode()
     assert told == "".join(f"{word}," for word in words) + "end"
+
+
+def test_who_never_waits_comes_to_wait_in_the_end() -> None:
+    """A full mailbox makes it: until then nobody else has a turn."""
+
+    async def test(script: Script) -> None:
+        frames, client = frames_of(script), Client(room=10_000)
+        await first(script, frames, "a")
+        async with forwarding(frames, client.write):
+            mailbox = script.mailbox
+            assert mailbox is not None
+            said = 0
+            while said < 400 and mailbox.offer(TextDelta("N", "x")):
+                said += 1
+                compute()
+        assert said < 400
+
+    run(test)

@@ -21,6 +21,10 @@ from launchpad.wire.untaken import Untaken
 _ALONE = 0.002
 """Seconds of silence after which a token has come alone. More than the loops' clocks' grain."""
 
+_IN_A_ROW = 16
+"""Tokens that leave so before one waits for the loop's next turn: a node that computes and never
+waits would fill no mailbox, and keep the loop from everybody else."""
+
 # What a token is. Other events come in company: a node's end with the run's, and that with the
 # body's, which is to leave with the last bytes.
 _WORDS = frozenset({TextDelta, JsonDelta, ReasoningDelta})
@@ -81,6 +85,7 @@ class FrameStream:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._held = b""
         self._gathers = False
+        self._alone = 0
         self.finished = False
         """The run has ended, and everything was given."""
 
@@ -153,9 +158,12 @@ class FrameStream:
         if self._stream.ending:
             self._let_go()
         elif not self._gathers:
-            if event.__class__ in _WORDS and loop.time() - self._last_sent >= _ALONE:
+            silent = loop.time() - self._last_sent >= _ALONE
+            if silent and event.__class__ in _WORDS and self._alone < _IN_A_ROW:
+                self._alone += 1
                 self._pass_on()
             else:
+                self._alone = 0
                 self._gathers = True
                 loop.call_soon(self._pass_on)
 
