@@ -54,6 +54,8 @@ class ChatLive(LiveStream):
         if choice.get("finish_reason"):
             self._ended_for = str(choice["finish_reason"])
         found = as_object(choice.get("delta"))
+        if not found:
+            return
         if found.get("refusal"):
             # pydantic-ai, too, takes nothing else from a chunk that refuses.
             self.refused = True
