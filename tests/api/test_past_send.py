@@ -1,12 +1,14 @@
-"""Streams are written past the app's layers, and past nobody who wants to see them."""
+"""Streams are written past the app's own layers, and past nobody who wants to see them."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 from fastapi import FastAPI
+from starlette.applications import Starlette
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from launchpad.api.app import create_app
@@ -22,12 +24,11 @@ from launchpad.testing.sse import open_stream
 from launchpad.wire.openai_chat.schema import OpenAIChatSchema
 
 WORDS = [f"word {number} " for number in range(20)]
+CHAT = "/v1/chat/completions"
 
 
 class Slow(Node):
     async def process(self, task_context: Any) -> AsyncIterator[str]:
-        import asyncio
-
         for word in WORDS:
             yield word
             await asyncio.sleep(0.005)
@@ -40,14 +41,23 @@ class Flow(Workflow):
 
 
 class Seen(LaunchpadProtocol):
-    """Keeps which responses were offered a way past `send`."""
+    """Counts what was written past `send`."""
 
-    offers: list[bool] = []  # noqa: RUF012 - one list for the test's server
+    parts = 0
 
-    def direct(self, send: Send) -> DirectBody | None:
-        found = super().direct(send)
-        self.offers.append(found is not None)
-        return found
+    def direct(self, send: Send, receive: Receive) -> DirectBody | None:
+        found = super().direct(send, receive)
+        return None if found is None else Counted(self, found)
+
+
+class Counted(DirectBody):
+    def __init__(self, protocol: LaunchpadProtocol, found: DirectBody) -> None:
+        super().__init__(found._cycle)
+        protocol._body = self
+
+    def write(self, data: bytes) -> bool:
+        Seen.parts += 1
+        return super().write(data)
 
 
 class Counting:
@@ -70,77 +80,135 @@ def launchpad(**settings: Any) -> FastAPI:
     return create_app([Flow], Settings(_env_file=None, debounce=0, **settings))
 
 
-def bare_router() -> FastAPI:
+def with_router() -> FastAPI:
     app = FastAPI()
     app.include_router(create_router([Flow], Settings(_env_file=None, debounce=0)))
     return app
 
 
-def under(path: str, app: ASGIApp) -> FastAPI:
-    outer = launchpad()
-    outer.mount(path, app)
-    return outer
+def answer(app: ASGIApp, path: str = CHAT, **body: Any) -> str:
+    Seen.parts = Counting.bodies = 0
+    body = body or {"model": "flow", "stream": True, "messages": [{"role": "user", "content": "x"}]}
+    with (
+        Server(app, timeout=20, grace=1, http=Seen) as server,
+        open_stream(server.url + path, body) as client,
+    ):
+        whole = client.read_body().decode()
+        assert client.ended == "complete"
+    places = [whole.find(word) for word in WORDS]
+    assert -1 not in places
+    assert places == sorted(places)
+    return whole
 
 
-def counted() -> FastAPI:
+@pytest.mark.parametrize("settings", [{}, {"cors_origins": ["http://there.example"]}])
+def test_a_stream_goes_past_layers_that_only_look_at_heads(settings: dict[str, Any]) -> None:
+    assert answer(launchpad(**settings)).endswith("data: [DONE]\n\n")
+    assert Seen.parts >= len(WORDS) // 2
+
+
+def test_and_past_those_of_an_app_that_includes_the_router() -> None:
+    answer(with_router())
+    assert Seen.parts >= len(WORDS) // 2
+
+
+@pytest.mark.parametrize("path", ["/chat/stream", "/chat/stream-meta"])
+def test_the_tutorial_s_streams_do_too(path: str) -> None:
+    answer(launchpad(), path, message="hi", model="flow")
+    assert Seen.parts >= len(WORDS) // 2
+
+
+def added() -> ASGIApp:
     app = launchpad()
     app.add_middleware(Counting)
     return app
 
 
-def say(app: ASGIApp, path: str = "/v1/chat/completions") -> str:
-    Seen.offers.clear()
-    Counting.bodies = 0
-    body = {"model": "flow", "stream": True, "messages": [{"role": "user", "content": "hi"}]}
-    with (
-        Server(app, timeout=20, grace=1, http=Seen) as server,
-        open_stream(server.url + path, body) as client,
-    ):
-        whole = client.read_body()
-        assert client.ended == "complete"
-    return whole.decode()
+def added_as_an_object() -> ASGIApp:
+    class Unhashable:
+        __hash__ = None  # type: ignore[assignment]
+
+        def __call__(self, app: ASGIApp) -> ASGIApp:
+            return Counting(app)
+
+    app = launchpad()
+    app.add_middleware(Unhashable())
+    return app
 
 
-def is_whole(answer: str) -> bool:
-    places = [answer.find(word) for word in WORDS]
-    return -1 not in places and places == sorted(places) and answer.endswith("data: [DONE]\n\n")
+def mounted(inner: ASGIApp) -> ASGIApp:
+    outer = launchpad()
+    outer.mount("/inner", Counting(inner))
+    return outer
 
 
-@pytest.mark.parametrize("settings", [{}, {"cors_origins": ["http://there.example"]}])
-def test_a_stream_goes_past_layers_that_are_ours(settings: dict[str, Any]) -> None:
-    assert is_whole(say(launchpad(**settings)))
-    assert Seen.offers == [True]
-
-
-def test_the_tutorial_s_streams_do_too() -> None:
-    with (
-        Server(launchpad(), timeout=20, grace=1, http=Seen) as server,
-        open_stream(server.url + "/chat/stream-meta", {"message": "hi"}) as client,
-    ):
-        told = client.read_body().decode()
-    assert all(word in told for word in WORDS)
+def instrumented() -> ASGIApp:
+    """As instrumentation does that comes from outside."""
+    app = launchpad()
+    build = app.build_middleware_stack
+    app.build_middleware_stack = lambda: Counting(build())  # type: ignore[method-assign]
+    return app
 
 
 @pytest.mark.parametrize(
     ("app", "path"),
     [
-        (counted(), "/v1/chat/completions"),
-        (Counting(launchpad()), "/v1/chat/completions"),
-        (under("/inner", Counting(launchpad())), "/inner/v1/chat/completions"),
-        (under("/inner", Counting(bare_router())), "/inner/v1/chat/completions"),
+        (added, CHAT),
+        (added_as_an_object, CHAT),
+        (lambda: Counting(launchpad()), CHAT),
+        (lambda: mounted(launchpad()), "/inner" + CHAT),
+        (lambda: mounted(with_router()), "/inner" + CHAT),
+        (instrumented, CHAT),
     ],
-    ids=["added", "around", "mounted within", "a router within"],
+    ids=["added", "an object", "around", "mounted", "a router within", "instrumented"],
 )
-def test_a_middleware_sees_every_word(app: ASGIApp, path: str) -> None:
-    assert is_whole(say(app, path))
+def test_a_layer_of_others_sees_every_word(app: Callable[[], ASGIApp], path: str) -> None:
+    answer(app(), path)
     assert Counting.bodies >= len(WORDS)
-    assert Seen.offers == [False]
+    assert Seen.parts == 0
+
+
+def test_one_that_is_put_into_starlette_itself_does_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    plain = Starlette.__call__
+
+    async def patched(self: Starlette, scope: Scope, receive: Receive, send: Send) -> None:
+        async def inner(scope: Scope, receive: Receive, send: Send) -> None:
+            await plain(self, scope, receive, send)
+
+        await Counting(inner)(scope, receive, send)
+
+    monkeypatch.setattr(Starlette, "__call__", patched)
+    answer(launchpad())
+    assert Counting.bodies >= len(WORDS)
+    assert Seen.parts == 0
+
+
+def test_one_that_tells_of_a_leaving_client_is_heard() -> None:
+    app = launchpad()
+
+    async def impatient(scope: Scope, receive: Receive, send: Send) -> None:
+        asked: list[bool] = []
+
+        async def receiving() -> Message:
+            if asked:
+                return {"type": "http.disconnect"}
+            asked.append(True)
+            return await receive()
+
+        await app(scope, receiving if scope["type"] == "http" else receive, send)
+
+    body = {"model": "flow", "stream": True, "messages": [{"role": "user", "content": "x"}]}
+    with (
+        Server(impatient, timeout=20, grace=1, http=Seen) as server,
+        open_stream(server.url + CHAT, body, wait_head=False) as client,
+    ):
+        assert WORDS[-1] not in client.read_body().decode()
 
 
 def test_another_server_does_without() -> None:
     body = {"model": "flow", "stream": True, "messages": [{"role": "user", "content": "hi"}]}
     with (
         Server(launchpad(), timeout=20, grace=1) as server,
-        open_stream(server.url + "/v1/chat/completions", body) as client,
+        open_stream(server.url + CHAT, body) as client,
     ):
-        assert is_whole(client.read_body().decode())
+        assert client.read_body().decode().endswith("data: [DONE]\n\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -38,6 +38,9 @@ class Source:
         if isinstance(piece, Exception):
             raise piece
         return piece
+
+    async def forward(self, write: Callable[[bytes], bool]) -> None:
+        raise AssertionError("only our own server's connections can be written past `send`")
 
     def cancel(self) -> None:
         self._cancelled.set()

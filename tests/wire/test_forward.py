@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.wire.script import Script, first, frames_of, run
 
-from launchpad.events import RunFinished, TextDelta
+from launchpad.events import RunFailed, RunFinished, TextDelta
 from launchpad.sse.frame import HEARTBEAT, data_frame
 from launchpad.wire.frames import FrameStream
 
@@ -156,6 +156,20 @@ def test_before_its_first_bytes_it_beats_too() -> None:
         assert client.written == [HEARTBEAT] * 2
         assert asyncio.get_running_loop().time() - began >= 0.01, "silence comes first"
         await frames.aclose()
+
+    run(test)
+
+
+def test_once_it_is_asked_for_the_head_has_gone() -> None:
+    async def test(script: Script) -> None:
+        frames, client = frames_of(script, refusable=True), Client()
+        task = asyncio.ensure_future(frames.forward(client.write))
+        await script.started.wait()
+        script.say(RunFailed("no", status=429))
+        assert script.mailbox is not None
+        script.mailbox.close()
+        await asyncio.wait_for(task, 10)
+        assert await anext(frames) == b"data: error: no\n\n"
 
     run(test)
 

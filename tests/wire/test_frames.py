@@ -183,3 +183,22 @@ def test_letting_go_ends_the_run(way: str) -> None:
         await asyncio.wait_for(script.ended.wait(), 10)
 
     run(test)
+
+
+def test_a_client_that_takes_nothing_ends_the_run_and_its_heartbeats() -> None:
+    async def test(script: Script) -> None:
+        frames = FrameStream(
+            EventStream(script), Words(), debounce=0, heartbeat=0.01, send_timeout=0.05
+        )
+        await first(script, frames, "a")
+        await asyncio.wait_for(script.ended.wait(), 10)
+        beating = [timer for timer in all_timers() if "_tick" in repr(timer)]
+        assert beating == []
+
+    run(test)
+
+
+def all_timers() -> list[asyncio.TimerHandle]:
+    """What the running loop has still to call."""
+    scheduled: list[asyncio.TimerHandle] = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]
+    return [timer for timer in scheduled if not timer.cancelled()]

@@ -6,7 +6,6 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from launchpad.api.errors import handle_error
 from launchpad.api.fast_lane import FastLane
@@ -16,36 +15,9 @@ from launchpad.api.router import build_router, create_catalog, endpoints
 from launchpad.errors import LaunchpadError
 from launchpad.runs.in_process import RUNS_STATE, Runs
 from launchpad.settings import Settings, get_settings
-from launchpad.sse.connection import offer_direct, withdraw_direct
 from launchpad.workflows.catalog import Registry
 
 __all__ = ["create_app"]
-
-
-OUR_MIDDLEWARE: frozenset[object] = frozenset({FastLane, Gate, CORSMiddleware})
-
-
-class _App(FastAPI):
-    """FastAPI, whose own layers want to see no part of a body.
-
-    They keep track of whether a response has begun, and CORS adds headers to its beginning; so
-    long as nobody has added a middleware, a stream may be written past all of them.
-    """
-
-    _only_ours = False
-
-    def build_middleware_stack(self) -> ASGIApp:
-        """Called once, before the first request."""
-        self._only_ours = all(one.cls in OUR_MIDDLEWARE for one in self.user_middleware)
-        return super().build_middleware_stack()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request, or the lifespan."""
-        if self._only_ours:
-            offer_direct(scope, send)
-        else:
-            withdraw_direct(scope)
-        await super().__call__(scope, receive, send)
 
 
 def create_app(registry: Registry | None = None, settings: Settings | None = None) -> FastAPI:
@@ -57,7 +29,7 @@ def create_app(registry: Registry | None = None, settings: Settings | None = Non
     settings = settings or get_settings()
     catalog = create_catalog(registry, settings)
     runs = Runs(settings)
-    app = _App(
+    app = FastAPI(
         title="Launchpad",
         lifespan=lifespan_of(catalog, runs, settings, state=RUNS_STATE),
         docs_url=None,

@@ -6,8 +6,6 @@ from collections.abc import Mapping
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from launchpad.sse.connection import withdraw_direct
-
 
 class FastLane:
     """ASGI middleware that hands a known path straight to its endpoint.
@@ -24,6 +22,4 @@ class FastLane:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         endpoint = self._endpoints.get(scope["path"]) if scope["type"] == "http" else None
-        if endpoint is None:
-            withdraw_direct(scope)
         await (endpoint or self._app)(scope, receive, send)

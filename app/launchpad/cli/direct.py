@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
+from types import CodeType
+from typing import Any
 
+from starlette._exception_handler import wrap_app_handling_exceptions
+from starlette.middleware.cors import CORSMiddleware
+from starlette.middleware.errors import ServerErrorMiddleware
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
-__all__ = ["DirectBody"]
+__all__ = ["DirectBody", "beneath_starlette"]
 
 
 class DirectBody:
@@ -37,11 +43,11 @@ class DirectBody:
         if act is not None:
             act()
 
-    def begin_body(self) -> bool:
+    def has_room(self) -> bool:
         """See `Direct`."""
-        # Without a length, and not in answer to HEAD: uvicorn's own condition for chunks.
         cycle = self._cycle
-        return bool(cycle.chunked_encoding) and cycle.scope["method"] != "HEAD"
+        # False before the head, for a body with a length, and in answer to HEAD.
+        return bool(cycle.chunked_encoding) and not cycle.flow.write_paused
 
     def write(self, data: bytes) -> bool:
         """See `Direct`."""
@@ -50,3 +56,41 @@ class DirectBody:
             return False
         cycle.transport.write(b"%x\r\n%b\r\n" % (len(data), data))
         return not cycle.flow.write_paused
+
+
+def beneath_starlette(send: Any) -> Any:
+    """The `send` under those that Starlette's own layers wrap around it.
+
+    Its error layers note that a response has begun, and its CORS adds headers to the beginning:
+    none looks at a body. Anything else, whoever put it there and how, is returned as it is.
+    """
+    beneath: Any = send
+    while (code := getattr(beneath, "__code__", None)) in _LETS_PASS or _adds_cors(beneath):
+        if code is None:
+            beneath = beneath.keywords["send"]
+        else:
+            beneath = beneath.__closure__[code.co_freevars.index("send")].cell_contents
+    return beneath
+
+
+def _adds_cors(send: Any) -> bool:
+    function = send.func if type(send) is partial else None
+    return getattr(function, "__func__", None) is CORSMiddleware.send
+
+
+def _functions_within(code: CodeType) -> Iterator[CodeType]:
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield constant
+            yield from _functions_within(constant)
+
+
+_LETS_PASS = frozenset(
+    inner
+    for outer, name in (
+        (ServerErrorMiddleware.__call__, "_send"),
+        (wrap_app_handling_exceptions, "sender"),
+    )
+    for inner in _functions_within(outer.__code__)
+    if inner.co_name == name and "send" in inner.co_freevars
+)

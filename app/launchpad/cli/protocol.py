@@ -13,9 +13,9 @@ import sys
 from asyncio import TimerHandle
 from typing import Any, cast
 
-from starlette.types import Send
+from starlette.types import Receive, Send
 
-from launchpad.cli.direct import DirectBody
+from launchpad.cli.direct import DirectBody, beneath_starlette
 from launchpad.cli.reading import ReadingProtocol
 from launchpad.runs.in_process import Runs
 from launchpad.sse.connection import CONNECTION_EXTENSION, Connection
@@ -67,10 +67,16 @@ class LaunchpadProtocol(ReadingProtocol):
                 logger.debug("the connection was gone already: %s", error)
         self.transport.abort()
 
-    def direct(self, send: Send) -> DirectBody | None:
-        """The way past `send`, where that is the running request's own."""
+    def direct(self, send: Send, receive: Receive) -> DirectBody | None:
+        """The way past both, where they are the running request's own. See `Connection`."""
         running = self._running
-        if running is None or send != running.send:
+        if running is None or receive != running.receive:
+            return None
+        if beneath_starlette(send) != running.send:
+            return None
+        if running.more_body:
+            # Nobody has read the request to its end, and while its rest waits the client's leaving
+            # is not seen: that is for `receive`.
             return None
         self._body = DirectBody(running)
         return self._body

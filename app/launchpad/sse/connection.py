@@ -9,31 +9,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol, TypedDict
 
-from starlette.types import Scope, Send
+from starlette.types import Receive, Scope, Send
 
-__all__ = ["Connection", "Direct", "connection_of", "direct_of", "offer_direct", "withdraw_direct"]
+__all__ = ["CONNECTION_EXTENSION", "Connection", "Direct", "connection_of"]
 
 CONNECTION_EXTENSION = "launchpad.connection"
 """The ASGI extension by which our own server hands out the client's `Connection`."""
 
-_SEND = "launchpad.send"
-
 
 class Direct(Protocol):
-    """One response's way past `send` and `receive`, which cost a token and a request a task's turn.
-
-    Only for what `send` would do itself: see `Connection.direct`.
-    """
+    """One response's way past `send` and `receive`, which cost turns of tasks."""
 
     def on_left(self, act: Callable[[], None] | None) -> None:
         """Call `act` once the client is gone; at once where it is gone already. None: no more."""
 
-    def begin_body(self) -> bool:
-        """Whether the head was sent through `send`, and parts of a body may follow by `write`."""
+    def has_room(self) -> bool:
+        """Whether `write` may be used now: after the head, while the client takes what it gets."""
         ...
 
     def write(self, data: bytes) -> bool:
-        """Write a part of the body, but not its end. False: wait for room, by the next `send`."""
+        """Write a part of the body, but not its end. False: no more, go on with `send`."""
         ...
 
 
@@ -44,28 +39,12 @@ class Connection(TypedDict):
     """The bytes that the client has not taken yet."""
     abort: Callable[[], None]
     """Reset it."""
-    direct: Callable[[Send], Direct | None]
-    """The way past the given `send`; None unless that is the server's own, unwrapped: a
-    middleware that wraps it has to see every message."""
+    direct: Callable[[Send, Receive], Direct | None]
+    """The way past the given `send` and `receive`. None unless they are the server's own, or
+    wrapped by nothing but what is known to let a body's parts pass as they are."""
 
 
 def connection_of(scope: Scope) -> Connection | None:
     """The connection, where the server lends it."""
     extensions: dict[str, Any] = scope.get("extensions") or {}
     return extensions.get(CONNECTION_EXTENSION)
-
-
-def offer_direct(scope: Scope, send: Send) -> None:
-    """Let the response to come go past `send`: nothing that wraps it wants to see a body."""
-    scope[_SEND] = send
-
-
-def withdraw_direct(scope: Scope) -> None:
-    """Take the offer back: others come between."""
-    scope.pop(_SEND, None)
-
-
-def direct_of(scope: Scope, send: Send) -> Direct | None:
-    """The response's way past what `offer_direct` named, or past `send` itself."""
-    connection = connection_of(scope)
-    return None if connection is None else connection["direct"](scope.get(_SEND, send))

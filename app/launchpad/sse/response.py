@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from starlette.types import Message, Receive, Scope, Send
 
-from launchpad.sse.connection import Direct, connection_of, direct_of
+from launchpad.sse.connection import Direct, connection_of
 from launchpad.sse.refusal import Refusal
 
 logger = logging.getLogger("launchpad.sse")
@@ -57,6 +57,10 @@ class FrameSource(Protocol):
 class SSEResponse:
     """Writes `source` to the client: one writer, and one watcher for the client's leaving.
 
+    The watcher is a task in `receive`, and the writer one that sends. Where our own server lends
+    its connection (`launchpad.sse.connection`), that tells of a leaving client itself, and the
+    source writes to it while the writer waits.
+
     The head is held until the source's first bytes, so that a failure before them can still have
     an HTTP status of its own. A client that leaves, or that takes no bytes for `send_timeout`
     seconds, ends the source at once.
@@ -79,7 +83,8 @@ class SSEResponse:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve the response, and leave nothing behind however it ends."""
-        direct = direct_of(scope, send)
+        connection = connection_of(scope)
+        direct = connection["direct"](send, receive) if connection is not None else None
         watcher: asyncio.Task[None] | None = None
         if direct is None:
             watcher = asyncio.get_running_loop().create_task(self._watch(receive))
@@ -107,7 +112,6 @@ class SSEResponse:
         guard = _SendGuard(self, loop, asyncio.current_task(), scope)
         try:
             await send(self._head(scope))
-            write = direct.write if direct is not None and direct.begin_body() else None
             data, more = first, True
             while more and not self._left:
                 # The last bytes carry the body's end with them: one write less.
@@ -117,8 +121,8 @@ class SSEResponse:
                 self._blocked_since = None
                 if more:
                     try:
-                        if write is not None:
-                            await self._source.forward(write)
+                        if direct is not None and direct.has_room():
+                            await self._source.forward(direct.write)
                         data = await self._source.__anext__()
                     except StopAsyncIteration:
                         data = b""

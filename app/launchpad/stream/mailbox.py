@@ -43,7 +43,7 @@ class Mailbox:
         self._act: Act | None = None
         self._producers: deque[asyncio.Future[None]] = deque()
         self.closed = False
-        """Nothing more is left in it."""
+        """No more is taken in; what is there can still be taken out."""
         self.finished = False
         """Closed, and everything was taken."""
 

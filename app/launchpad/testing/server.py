@@ -147,7 +147,8 @@ def serve(
             them, or just the classes.
         settings: for workflows: the server's settings, read from the environment if None.
         timeout: seconds that start and stop may take.
-        grace: whole seconds that open requests get when the server is closed.
+        grace: whole seconds that open requests get when the server is closed; workflows no more
+            than the settings' `shutdown_grace`.
 
     An `override_model` must be entered before the server is.
     """

@@ -9,25 +9,15 @@ from __future__ import annotations
 import asyncio
 import weakref
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Self
 
-from launchpad.events import JsonDelta, ReasoningDelta, RunEvent, TextDelta
 from launchpad.sse.frame import HEARTBEAT
 from launchpad.stream.run_stream import EventStream
 from launchpad.wire.base import Encoder
+from launchpad.wire.forwarding import Forwarding
 from launchpad.wire.telling import Operator, Telling
 from launchpad.wire.untaken import Untaken
-
-_ALONE = 0.002
-"""Seconds of silence after which a token has come alone. More than the loops' clocks' grain."""
-
-_IN_A_ROW = 16
-"""Tokens that leave so before one waits for the loop's next turn: a node that computes and never
-waits would fill no mailbox, and keep the loop from everybody else."""
-
-# What a token is. Other events come in company: a node's end with the run's, and that with the
-# body's, which is to leave with the last bytes.
-_WORDS = frozenset({TextDelta, JsonDelta, ReasoningDelta})
 
 Writer = Callable[[bytes], bool]
 """Takes bytes for the client. False: no more until it has had time to take them."""
@@ -79,13 +69,10 @@ class FrameStream:
         self._started = False
         self._last_sent = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        self._untaken = None if send_timeout is None else Untaken(stream, send_timeout)
-        self._forwarding: asyncio.Future[None] | None = None
-        self._write: Writer | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._untaken: Untaken | None = None
+        if send_timeout is not None:
+            self._untaken = Untaken(stream.name, send_timeout, weakref.WeakMethod(self.cancel))
         self._held = b""
-        self._gathers = False
-        self._alone = 0
         self.finished = False
         """The run has ended, and everything was given."""
 
@@ -138,63 +125,17 @@ class FrameStream:
             self._begin(loop)
             if (rest := self._rest(loop)) > 0:
                 await stream.settle(rest)
-            self._write, self._loop = write, loop
-            self._forwarding = loop.create_future()
-            stream.on_arrival(self._arrived)
-            self._pass_on()
-            await self._forwarding
+            step = partial(self._write_on, write, loop)
+            await Forwarding(stream, step, loop, self._last_sent).run()
         except asyncio.CancelledError:
             self.cancel()
             raise
-        finally:
-            stream.on_arrival(None)
-            self._forwarding = None
 
-    def _arrived(self, event: RunEvent | None) -> None:
-        """Called by whoever says something: write it here and now, unless more may come at once."""
-        loop = self._loop
-        if loop is None or self._forwarding is None:
-            return
-        if self._stream.ending:
-            self._let_go()
-        elif not self._gathers:
-            silent = loop.time() - self._last_sent >= _ALONE
-            if silent and event.__class__ in _WORDS and self._alone < _IN_A_ROW:
-                self._alone += 1
-                self._pass_on()
-            else:
-                self._alone = 0
-                self._gathers = True
-                loop.call_soon(self._pass_on)
-
-    def _pass_on(self) -> None:
-        """Write what is there; let `forward` return where it is to."""
-        forwarding, write, loop = self._forwarding, self._write, self._loop
-        if forwarding is None or write is None or loop is None or forwarding.done():
-            self._gathers = False
-            return
-        # To encode may end the run, which comes back to `_arrived`.
-        self._gathers = True
-        try:
-            if not self._writes_on(write, loop):
-                self._let_go()
-        except Exception as error:  # noqa: BLE001 - for whoever waits, not for who said something
-            self._let_go(error)
-        self._gathers = False
-
-    def _let_go(self, error: Exception | None = None) -> None:
-        forwarding = self._forwarding
-        if forwarding is None or forwarding.done():
-            return
-        if error is None:
-            forwarding.set_result(None)
-        else:
-            forwarding.set_exception(error)
-
-    def _writes_on(self, write: Writer, loop: asyncio.AbstractEventLoop) -> bool:
-        stream = self._stream
+    def _write_on(self, write: Writer, loop: asyncio.AbstractEventLoop) -> bool:
+        """Write what there is; False where it is `__anext__`'s turn."""
         if self._rest(loop) > 0:
             return False
+        stream = self._stream
         try:
             data = self._ready(stream) or self._silence(loop)
         except StopAsyncIteration:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import weakref
-
-from launchpad.stream.run_stream import EventStream
+from collections.abc import Callable
 
 __all__ = ["Untaken"]
 
@@ -16,12 +15,16 @@ logger = logging.getLogger("launchpad.run")
 class Untaken:
     """Looks at how long ago bytes were given that nobody has come back from taking.
 
-    One timer a stream, set anew when it fires too early; `seconds` is the limit.
+    One timer a stream, set anew when it fires too early. `name` is the stream's in the log,
+    `seconds` the limit, `end` ends the stream.
     """
 
-    def __init__(self, stream: EventStream, seconds: float) -> None:
-        self._stream = stream
+    def __init__(
+        self, name: str, seconds: float, end: weakref.WeakMethod[Callable[[], None]]
+    ) -> None:
+        self._name = name
         self._seconds = seconds
+        self._end = end
         self._given_at: float | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -48,9 +51,10 @@ class Untaken:
         if waited < limit:
             self._look_in(loop, limit - waited)
             return
-        logger.warning("%s: ended, its client took nothing for %g s", self._stream.name, limit)
+        logger.warning("%s: ended, its client took nothing for %g s", self._name, limit)
         self._timer = None
-        self._stream.cancel()
+        if (end := self._end()) is not None:
+            end()
 
     def _look_in(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
         # Held weakly: a stream that is dropped unread must not live on in its own timer.
