@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any, cast
 
 from msgspec.structs import replace
 
@@ -31,19 +31,19 @@ def coalesce(events: Sequence[RunEvent]) -> list[RunEvent]:
     if len(events) < 2:
         return list(events)
     merged: list[RunEvent] = []
-    group: list[_Words] = []
-    for event in events:
-        if type(event) in _WORDS:
-            words = cast("_Words", event)
-            if group and (type(words) is not type(group[0]) or words.node != group[0].node):
-                merged.append(_join(group))
-                group = []
-            group.append(words)
+    group: list[Any] = []
+    kind: Any = None
+    for event in cast("Sequence[Any]", events):
+        if event.__class__ is kind and event.node == group[0].node:
+            group.append(event)
             continue
         if group:
             merged.append(_join(group))
-            group = []
-        longer = _extended(merged[-1], event) if merged and type(event) is ToolCallDelta else None
+            group, kind = [], None
+        if event.__class__ in _WORDS:
+            group, kind = [event], event.__class__
+            continue
+        longer = _extended(merged[-1], event) if merged else None
         if longer is not None:
             merged[-1] = longer
         else:
@@ -60,9 +60,9 @@ def _join(group: list[_Words]) -> _Words:
     return type(first)(first.node, "".join([event.text for event in group]))
 
 
-def _extended(last: RunEvent, event: ToolCallDelta) -> ToolCallDelta | None:
+def _extended(last: RunEvent, event: RunEvent) -> ToolCallDelta | None:
     """`last` with `event` at its end, where both are pieces of one call."""
-    if not isinstance(last, ToolCallDelta):
+    if not isinstance(last, ToolCallDelta) or not isinstance(event, ToolCallDelta):
         return None
     if event.node != last.node or event.index != last.index or event.id or event.name:
         return None
