@@ -150,17 +150,42 @@ def instrumented() -> ASGIApp:
     return app
 
 
+class Proxy:
+    """A middleware whose `send` has all that the one has for which it stands, as tracers' have."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        class Standing:
+            def __getattr__(self, name: str) -> Any:
+                return getattr(send, name)
+
+            async def __call__(self, message: Message) -> None:
+                Counting.bodies += bool(message.get("body"))
+                await send(message)
+
+        await self._app(scope, receive, Standing())
+
+
+def added_proxy() -> ASGIApp:
+    app = launchpad()
+    app.add_middleware(Proxy)
+    return app
+
+
 @pytest.mark.parametrize(
     ("app", "path"),
     [
         (added, CHAT),
+        (added_proxy, CHAT),
         (added_as_an_object, CHAT),
         (lambda: Counting(launchpad()), CHAT),
         (lambda: mounted(launchpad()), "/inner" + CHAT),
         (lambda: mounted(with_router()), "/inner" + CHAT),
         (instrumented, CHAT),
     ],
-    ids=["added", "an object", "around", "mounted", "a router within", "instrumented"],
+    ids=["added", "a proxy", "an object", "around", "mounted", "a router within", "instrumented"],
 )
 def test_a_layer_of_others_sees_every_word(app: Callable[[], ASGIApp], path: str) -> None:
     answer(app(), path)

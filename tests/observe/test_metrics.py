@@ -29,7 +29,7 @@ def test_a_run_is_counted_from_start_to_end() -> None:
     assert seen["launchpad_runs_started_total"] == {DEMO: 2}
     assert seen["launchpad_runs_completed_total"] == {DEMO: 1}
     assert seen["launchpad_runs_cancelled_total"] == {DEMO: 1}
-    assert seen["launchpad_runs_failed_total"] == {}
+    assert seen["launchpad_runs_failed_total"] == {DEMO: 0}
     assert seen["launchpad_output_tokens_total"] == {DEMO: 20}
     assert seen["launchpad_run_duration_seconds_sum"] == {DEMO: 2.0}
     assert seen["launchpad_first_content_seconds_count"] == {DEMO: 1}

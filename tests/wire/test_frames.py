@@ -198,6 +198,22 @@ def test_a_client_that_takes_nothing_ends_the_run_and_its_heartbeats() -> None:
     run(test)
 
 
+def test_a_client_that_is_written_to_takes_what_it_gets() -> None:
+    async def test(script: Script) -> None:
+        frames = FrameStream(
+            EventStream(script), Words(), debounce=0, heartbeat=0, send_timeout=0.05
+        )
+        await first(script, frames, "a")
+        written: list[bytes] = []
+        forwarding = asyncio.ensure_future(frames.forward(lambda data: not written.append(data)))
+        await asyncio.sleep(0.15)
+        assert not script.ended.is_set()
+        script.end()
+        await forwarding
+
+    run(test)
+
+
 def all_timers() -> list[asyncio.TimerHandle]:
     """What the running loop has still to call."""
     scheduled: list[asyncio.TimerHandle] = asyncio.get_running_loop()._scheduled  # type: ignore[attr-defined]

@@ -201,3 +201,13 @@ def test_what_may_skip_push_would_not_be_changed_by_it(events: list[RunEvent]):
         out = order.push(event)
         if skippable and event.text and not ends_in_half(event.text):  # type: ignore[attr-defined]
             assert list(out) == [event]
+
+
+def test_events_of_a_derived_class_keep_their_place():
+    class Loud(TextDelta, frozen=True):
+        pass
+
+    events = [NodeStarted("A"), NodeStarted("B"), TextDelta("A", "a"), Loud("B", "b")]
+    ends = [TextDelta("A", "c"), NodeFinished("A"), NodeFinished("B"), RunFinished()]
+    said = [event.text for event in told([*events, *ends]) if isinstance(event, TextDelta)]
+    assert said == ["a", "c", "\n\nb"]

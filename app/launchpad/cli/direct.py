@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from functools import partial
-from types import CodeType
+from types import CodeType, FunctionType, MethodType
 from typing import Any
 
 from starlette._exception_handler import wrap_app_handling_exceptions
@@ -64,18 +64,21 @@ def beneath_starlette(send: Any) -> Any:
     Its error layers note that a response has begun, and its CORS adds headers to the beginning:
     none looks at a body. Anything else, whoever put it there and how, is returned as it is.
     """
-    beneath: Any = send
-    while (code := getattr(beneath, "__code__", None)) in _LETS_PASS or _adds_cors(beneath):
-        if code is None:
-            beneath = beneath.keywords["send"]
-        else:
-            beneath = beneath.__closure__[code.co_freevars.index("send")].cell_contents
-    return beneath
+    while (beneath := _wrapped_by_starlette(send)) is not None:
+        send = beneath
+    return send
 
 
-def _adds_cors(send: Any) -> bool:
-    function = send.func if type(send) is partial else None
-    return getattr(function, "__func__", None) is CORSMiddleware.send
+def _wrapped_by_starlette(send: Any) -> Any:
+    # By exact types: a proxy, as tracing agents put in, has the attributes of what it stands for.
+    if type(send) is FunctionType and send.__code__ in _LETS_PASS:
+        return (send.__closure__ or ())[send.__code__.co_freevars.index("send")].cell_contents
+    if type(send) is partial:
+        bound: partial[Any] = send
+        function: Any = bound.func
+        if type(function) is MethodType and function.__func__ is CORSMiddleware.send:
+            return bound.keywords.get("send")
+    return None
 
 
 def _functions_within(code: CodeType) -> Iterator[CodeType]:

@@ -223,7 +223,7 @@ class Run:
 
     def _make(self, node_class: type[Node]) -> Node:
         node = node_class.instance(self._context)
-        if _kind_of(node_class).is_concurrent:
+        if _kind_of(type(node)).is_concurrent:
             cast("ConcurrentNode", node).run_members = lambda: self._run_members(node_class)
         return node
 

@@ -174,12 +174,9 @@ class Metrics:
         return self._runs.setdefault(workflow, _Runs())
 
     def _all_counters(self) -> dict[str, dict[Labels, int]]:
+        # A workflow's are there from its first run on, with 0: a rate needs to see them begin.
         of_runs: dict[str, dict[Labels, int]] = {
-            name: {
-                _of(one): count
-                for one, runs in self._runs.items()
-                if (count := getattr(runs, where))
-            }
+            name: {_of(one): getattr(runs, where) for one, runs in self._runs.items()}
             for name, (_, where) in _RUN_COUNTERS.items()
         }
         return {**of_runs, **self._counters}

@@ -78,7 +78,12 @@ class Runs:
             use_settings(self._settings)
             self._begun.add(alive)
             try:
-                await admission.enter(key)
+                try:
+                    await admission.enter(key)
+                except LaunchpadError as error:
+                    metrics.run_rejected(error.code or "rejected")
+                    await mailbox.put(failed(error))
+                    return
                 timer = asyncio.get_running_loop().call_later(
                     self._timeout, _too_late, alive, self._timeout
                 )
@@ -87,16 +92,13 @@ class Runs:
                 finally:
                     timer.cancel()
                     admission.leave(key)
-            except LaunchpadError as error:
-                # The admission's: a producer tells its failures itself.
-                metrics.run_rejected(error.code or "rejected")
-                await mailbox.put(failed(error))
             finally:
                 self._begun.discard(alive)
 
         stream = EventStream(admitted, name=run_id)
         # Its own run must not keep a stream that was dropped.
         alive = weakref.ref(stream)
+        hash(alive)  # now, while it can be had: the stream may be dropped before its run begins
         return stream
 
     def begin_shutdown(self) -> None:

@@ -121,6 +121,9 @@ class FrameStream:
         """
         loop, stream = asyncio.get_running_loop(), self._stream
         self._telling.refusable = False
+        if self._untaken is not None:
+            # Whoever forwards minds the client.
+            self._untaken.taken()
         try:
             self._begin(loop)
             if (rest := self._rest(loop)) > 0:

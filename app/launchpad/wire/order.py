@@ -83,7 +83,7 @@ class Order:
         `NodeStarted` and empty deltas tell nothing. Raises `OutputError` where more would have
         to be held than the limit allows.
         """
-        if event.__class__ in _DELTAS:
+        if event.__class__ in _DELTAS or isinstance(event, _SAID):
             return self._speak(cast("Delta", event))
         if isinstance(event, NodeStarted):
             self._enter(event)
@@ -207,17 +207,17 @@ class Order:
         whole = self._pairs.join(event)
         if not isinstance(whole, ToolCallDelta) and not whole.text:
             # All of it waits. What comes next has to pass here, to be joined to it.
-            self.opened -= _FIELD_OF[type(whole)]
+            self.opened -= _field_of(whole)
             return ()
         told = self._opening(whole)
         if event in self._pairs:
-            self.opened -= _FIELD_OF.get(type(event), _NONE)
+            self.opened -= _field_of(event)
         return (told,)
 
     def _opening(self, event: RunEvent) -> RunEvent:
         """`event`, with the paragraph before it where another node's words precede."""
-        kinds = _FIELD_OF.get(type(event))
-        if kinds is None:
+        kinds = _field_of(event)
+        if not kinds:
             return event
         words = cast("_Words", event)
         last = self._last_writer.get(kinds)
@@ -227,6 +227,15 @@ class Order:
         if last is None or last == words.node:
             return event
         return replace(words, text=PARAGRAPH + words.text)
+
+
+def _field_of(event: RunEvent) -> frozenset[type[RunEvent]]:
+    """The kinds of words that go to the same field as `event`; none where it is no word."""
+    known = _FIELD_OF.get(type(event))
+    if known is not None:
+        return known
+    # A node may say events of a class that is derived from ours.
+    return next((kinds for kind, kinds in _FIELD_OF.items() if isinstance(event, kind)), _NONE)
 
 
 def _size(event: RunEvent) -> int:
