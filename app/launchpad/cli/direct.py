@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from functools import partial
 from types import CodeType, FunctionType, MethodType
-from typing import Any
+from typing import Any, cast
 
 from starlette._exception_handler import wrap_app_handling_exceptions
 from starlette.middleware.cors import CORSMiddleware
@@ -71,13 +71,13 @@ def beneath_starlette(send: Any) -> Any:
 
 def _wrapped_by_starlette(send: Any) -> Any:
     # By exact types: a proxy, as tracing agents put in, has the attributes of what it stands for.
-    if type(send) is FunctionType and send.__code__ in _LETS_PASS:
-        return (send.__closure__ or ())[send.__code__.co_freevars.index("send")].cell_contents
-    if type(send) is partial:
-        bound: partial[Any] = send
-        function: Any = bound.func
-        if type(function) is MethodType and function.__func__ is CORSMiddleware.send:
-            return bound.keywords.get("send")
+    kind = cast("type[object]", type(send))
+    if kind is FunctionType and send.__code__ in _LETS_PASS:
+        held: Any = send.__closure__[send.__code__.co_freevars.index("send")]
+        return held.cell_contents
+    function: Any = send.func if kind is partial else None
+    if type(function) is MethodType and function.__func__ is CORSMiddleware.send:
+        return send.keywords.get("send")
     return None
 
 
