@@ -121,7 +121,6 @@ def test_who_wants_to_know_hears_that_the_client_left(when: str) -> None:
     waits, heard = threading.Event(), threading.Event()
 
     async def use(direct: Direct, receive: Receive, send: Send) -> None:
-        gone = asyncio.Event()
         if when != "after":
             direct.on_left(heard.set)
         if when == "no more":
@@ -131,7 +130,6 @@ def test_who_wants_to_know_hears_that_the_client_left(when: str) -> None:
             pass
         if when == "after":
             direct.on_left(heard.set)
-        gone.set()
         assert heard.is_set() == (when != "no more")
         assert not direct.write(b"nobody")
 

@@ -29,7 +29,7 @@ class Runs:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._timeout = settings.request_timeout
-        self._begun: set[weakref.ref[EventStream]] = set()
+        self._active: weakref.WeakSet[EventStream] = weakref.WeakSet()
         self.open()
 
     def open(self) -> None:
@@ -76,29 +76,25 @@ class Runs:
 
         async def admitted(mailbox: Mailbox) -> None:
             use_settings(self._settings)
-            self._begun.add(alive)
             try:
-                try:
-                    await admission.enter(key)
-                except LaunchpadError as error:
-                    metrics.run_rejected(error.code or "rejected")
-                    await mailbox.put(failed(error))
-                    return
-                timer = asyncio.get_running_loop().call_later(
-                    self._timeout, _too_late, alive, self._timeout
-                )
-                try:
-                    await produce(mailbox)
-                finally:
-                    timer.cancel()
-                    admission.leave(key)
+                await admission.enter(key)
+            except LaunchpadError as error:
+                metrics.run_rejected(error.code or "rejected")
+                await mailbox.put(failed(error))
+                return
+            timer = asyncio.get_running_loop().call_later(
+                self._timeout, _too_late, alive, self._timeout
+            )
+            try:
+                await produce(mailbox)
             finally:
-                self._begun.discard(alive)
+                timer.cancel()
+                admission.leave(key)
 
         stream = EventStream(admitted, name=run_id)
         # Its own run must not keep a stream that was dropped.
         alive = weakref.ref(stream)
-        hash(alive)  # now, while it can be had: the stream may be dropped before its run begins
+        self._active.add(stream)
         return stream
 
     def begin_shutdown(self) -> None:
@@ -119,9 +115,8 @@ class Runs:
             async with asyncio.timeout(grace):
                 await self._admission.wait_idle()
         count = self.active
-        for alive in list(self._begun):
-            if (stream := alive()) is not None:
-                stream.fail(failed(_shutting_down()))
+        for stream in list(self._active):
+            stream.fail(failed(_shutting_down()))
         if count:
             logger.warning("shutdown: %d runs were ended after %g s", count, grace)
         return count
