@@ -96,9 +96,12 @@ class AgentRequest:
             with hand_over(sent):
                 return await stack.enter_async_context(self._asked(self._parameters))
 
-        response = PlainResponse(self._parameters, sent, learnt, usual)
+        live = live_for_agent(sent)
+        response = PlainResponse(
+            self._parameters, sent, learnt, usual, None if self._has_listeners() else live
+        )
         if await response.begin():
-            return live_for_agent(sent), response
+            return live, response
         return await self._open_usually(stack, sent)
 
     async def _open_usually(
@@ -116,6 +119,14 @@ class AgentRequest:
             learns[0].learn(learns[1], opened, response)
         live, behind = live_of(opened, response, asked.client_tools)
         return live, AgentView(behind, asked.client_tools)
+
+    def _has_listeners(self) -> bool:
+        """Whether the run's capabilities are told of events beside whoever reads the result."""
+        run = self._run_context
+        capability = run.root_capability if run is not None else None
+        return capability is None or (
+            capability.has_on_event or capability.has_wrap_run_event_stream
+        )
 
     def _asked(self, parameters: ModelRequestParameters) -> Any:
         return self._model.request_stream(

@@ -65,6 +65,8 @@ class LiveStream(ABC):
     """Somebody has counted `usage` (`count_usage`)."""
     refused: bool = False
     """The model refused, in OpenAI's sense: it gave `RefusalDelta`s and no answer."""
+    sufficed: bool = False
+    """It was read to its end, and by pydantic-ai's means nothing but the output is asked for."""
 
     async def events(self, node: str, *, structured: bool) -> AsyncIterator[Delta]:
         """Yield what the model says as events of `node`, one upstream chunk at a time.

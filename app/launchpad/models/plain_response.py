@@ -33,6 +33,7 @@ from launchpad.models.responses import AgentView, OwnEvents
 if TYPE_CHECKING:
     from pydantic_ai.models import ModelRequestParameters, StreamedResponse
 
+    from launchpad.models.live import LiveStream
     from launchpad.models.openai_compatible.learnt import LearntRequests, Origin
     from launchpad.models.openai_compatible.stream import ChatStream
 
@@ -45,7 +46,9 @@ class PlainResponse(OwnEvents):
     """What `AgentView` is over pydantic-ai's own response, for a text-only agent.
 
     `begin` comes first. `usual` opens pydantic-ai's own response over `stream`, whose items are
-    all there again.
+    all there again. `live` is the answer's other reader, given where that and who asks for the
+    output are the only ones: once it has `sufficed`, no event is made, each of which would pass
+    through all of pydantic-ai's layers (some 50 µs) to nobody.
     """
 
     def __init__(
@@ -54,9 +57,11 @@ class PlainResponse(OwnEvents):
         stream: ChatStream,
         learnt: LearntRequests,
         usual: Callable[[], Awaitable[StreamedResponse]],
+        live: LiveStream | None = None,
     ) -> None:
         super().__init__(parameters)
         self._stream = stream
+        self._live = live
         self._learnt = learnt
         self._origin = cast("Origin", learnt.origin)
         self._open_usual = usual
@@ -96,14 +101,17 @@ class PlainResponse(OwnEvents):
         yield FinalResultEvent(tool_name=None, tool_call_id=None)
         self._begun = going = True
         while going:
-            if self._answer.fresh:
+            if self._answer.fresh and not self._is_unheard():
                 yield self._tell()
             going = await self._more()
         if not self._is_whole():
             async for event in self._usual_events():
                 yield event
             return
-        if self._told:
+        if self._is_unheard():
+            self._told += self._answer.fresh
+            self._ended = True
+        elif self._told:
             yield PartEndEvent(index=0, part=self._part())
             self._ended = True
         else:
@@ -111,6 +119,9 @@ class PlainResponse(OwnEvents):
             self._ended = True
             yield PartStartEvent(index=0, part=TextPart(""))
             yield PartEndEvent(index=0, part=TextPart(""))
+
+    def _is_unheard(self) -> bool:
+        return self._live is not None and self._live.sufficed
 
     def _tell(self) -> ModelResponseStreamEvent:
         text = "".join(self._answer.fresh)

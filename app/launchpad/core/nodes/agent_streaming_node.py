@@ -135,5 +135,5 @@ class AgentStreamingNode(AgentHolder):
     def _note(self, live: LiveStream) -> None:
         self._refused = live.refused
         self._finish_reason = live.finish_reason
-        live.counted = True
+        live.counted = live.sufficed = True
         count_usage(live.usage)
