@@ -43,6 +43,10 @@ class DirectBody:
         if act is not None:
             act()
 
+    def is_full(self) -> bool:
+        """See `Direct`."""
+        return self._cycle.flow.write_paused
+
     def has_room(self) -> bool:
         """See `Direct`."""
         cycle = self._cycle

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from typing import Any, cast
 
 from launchpad.core.task import TaskContext
 from launchpad.errors import LaunchpadError, UpstreamError
 from launchpad.events import FinishReason, Usage
 from launchpad.observe import blocking
-from launchpad.observe.logs import bind_run, log_run_end, unbind_run
+from launchpad.observe.logs import bind_run, log_run_end, logs_runs, unbind_run
 from launchpad.observe.metrics import RunStatus, metrics
-from launchpad.observe.tracing import NodeSpan, RunTracer
+from launchpad.observe.tracing import NodeSpan, RunSpan, RunTracer
 
 __all__ = ["ObservedNode", "ObservedRun"]
 
@@ -30,20 +31,20 @@ class ObservedRun:
         self._model = _text_of(asked, "model") or "-"
         self._metadata = _dict_of(asked, "metadata")
         metrics.run_started(workflow)
-        # Looking for what an event does not have costs more than the rest of this.
-        told = tracer.enabled
-        self._span = tracer.run(
-            workflow,
-            context.run_id,
-            input=context.event,
-            metadata=self._metadata,
-            user_id=_text_of(asked, "user") if told else None,
-            session_id=_text_of(asked, "session_id") if told else None,
-        )
+        self._span: RunSpan | None = None
+        if tracer.enabled:
+            self._span = tracer.run(
+                workflow,
+                context.run_id,
+                input=context.event,
+                metadata=self._metadata,
+                user_id=_text_of(asked, "user"),
+                session_id=_text_of(asked, "session_id"),
+            )
 
     def node(self, name: str) -> ObservedNode:
         """Watch a node. Call it, and its `end`, in the task that runs the node."""
-        return ObservedNode(self._span.node(name), name)
+        return ObservedNode(self._span.node(name) if self._span is not None else None, name)
 
     def first_content(self) -> None:
         """A node has made its first content; the run's first counts."""
@@ -60,7 +61,8 @@ class ObservedRun:
         usage: Usage | None = None,
     ) -> None:
         """Say how the run ended."""
-        self._span.end(output=output, error=error)
+        if self._span is not None:
+            self._span.end(output=output, error=error)
         duration = time.monotonic() - self._began
         status: RunStatus
         if error is None:
@@ -70,20 +72,24 @@ class ObservedRun:
         else:
             status = "failed"
         metrics.run_ended(self._workflow, status, duration, usage)
-        cause = _cause_of(error)
+        cause = _cause_of(error) if error is not None else None
         if isinstance(cause, UpstreamError):
             metrics.upstream_error(cause.code or "upstream_error")
-        log_run_end(
-            run_id=self._context.run_id,
-            workflow=self._workflow,
-            model=self._model,
-            status=status,
-            duration=duration,
-            usage=usage,
-            finish_reason=finish_reason,
-            code=_code_of(cause),
-            metadata=self._metadata,
-        )
+        if logs_runs():
+            line = partial(
+                log_run_end,
+                run_id=self._context.run_id,
+                workflow=self._workflow,
+                model=self._model,
+                status=status,
+                duration=duration,
+                usage=usage,
+                finish_reason=finish_reason,
+                code=_code_of(cause) if cause is not None else None,
+                metadata=self._metadata,
+            )
+            # In its own turn of the loop: the client's last bytes do not wait for the log.
+            asyncio.get_running_loop().call_soon(line)
         unbind_run(self._before)
 
 
@@ -92,7 +98,7 @@ class ObservedNode:
 
     __slots__ = ("_entered", "_span")
 
-    def __init__(self, span: NodeSpan, name: str) -> None:
+    def __init__(self, span: NodeSpan | None, name: str) -> None:
         self._span = span
         self._entered = blocking.enter(name)
 
@@ -100,7 +106,8 @@ class ObservedNode:
         """Say how the node ended."""
         blocking.exit(self._entered)
         self._entered = None  # the task, whose cancellation's traceback leads back here
-        self._span.end(output=output, error=error)
+        if self._span is not None:
+            self._span.end(output=output, error=error)
 
 
 def _dict_of(event: Any, name: str) -> dict[str, Any] | None:
@@ -113,14 +120,14 @@ def _text_of(event: Any, name: str) -> str | None:
     return value if isinstance(value, str) else None
 
 
-def _cause_of(error: BaseException | None) -> BaseException | None:
+def _cause_of(error: BaseException) -> BaseException:
     """What went wrong below the node that is named for it."""
-    if error is not None and isinstance(error.__cause__, LaunchpadError):
+    if isinstance(error.__cause__, LaunchpadError):
         return error.__cause__
     return error
 
 
-def _code_of(cause: BaseException | None) -> str | None:
-    if cause is None or isinstance(cause, asyncio.CancelledError):
+def _code_of(cause: BaseException) -> str | None:
+    if isinstance(cause, asyncio.CancelledError):
         return None
     return getattr(cause, "code", None) or type(cause).__name__

@@ -12,6 +12,8 @@ from launchpad.models.openai_compatible.completion import text_of
 from launchpad.models.openai_compatible.json_values import as_object, objects_in
 from launchpad.models.openai_compatible.stream import ChatStream
 
+_NO_REASONING = frozenset({"role", "content", "refusal", "tool_calls"})
+
 
 class ChatLive(LiveStream):
     """Reads a `ChatStream`."""
@@ -61,8 +63,10 @@ class ChatLive(LiveStream):
             self.refused = True
             out.append(RefusalDelta(say.node, str(found["refusal"])))
             return
-        self._reasoning(found, say, out)
-        text = text_of(found.get("content"))
+        if not _NO_REASONING.issuperset(found):
+            self._reasoning(found, say, out)
+        content = found.get("content")
+        text = content if isinstance(content, str) else text_of(content)
         if text:
             self._text(text, say, out)
         for fragment in found.get("tool_calls") or ():

@@ -109,6 +109,8 @@ class Speech:
 
     def end(self) -> list[Delta]:
         """The answer, or what stood before another call, is over: every name is complete."""
+        if not self._unsettled:
+            return []
         waiting, self._unsettled = self._unsettled, []
         return [delta for call in waiting for delta in self._settle(call)]
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
-from weakref import WeakValueDictionary
+from weakref import ref
 
 from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
 
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LiveStream", "RequestScope", "StreamingModel", "live_stream", "request_scope"]
 
-_live: WeakValueDictionary[str, LiveStream] = WeakValueDictionary()
+_live: dict[str, ref[LiveStream]] = {}
 
 
 def live_stream(run_id: str) -> LiveStream | None:
@@ -45,7 +45,8 @@ def live_stream(run_id: str) -> LiveStream | None:
 
     A run that asks its model several times has one at a time: the latest.
     """
-    return _live.get(run_id)
+    known = _live.get(run_id)
+    return known() if known is not None else None
 
 
 class StreamingModel(CountingModel):
@@ -87,12 +88,13 @@ class StreamingModel(CountingModel):
         run_id = run_context.run_id if run_context is not None else None
         async with AsyncExitStack() as stack:
             live, view = await asked.open(stack)
+            entry = ref(live)
             if run_id is not None:
-                _live[run_id] = live
+                _live[run_id] = entry
             try:
                 yield view
             finally:
-                if run_id is not None and _live.get(run_id) is live:
+                if run_id is not None and _live.get(run_id) is entry:
                     del _live[run_id]
             if not live.counted:
                 # The node reads the answer by pydantic-ai's own means.

@@ -96,7 +96,8 @@ class BlockingWatchdog:
         self._nodes: dict[_Task, list[str]] = {}
         self._loop_thread = 0
         self._quiet_until = 0.0
-        self._busy = threading.Event()
+        self._awake = threading.Event()
+        """The thread looks for nodes from time to time. It falls asleep by itself."""
         self._stopped = threading.Event()
         self._thread = threading.Thread(
             target=self._watch, name="launchpad-blocking-watchdog", daemon=True
@@ -111,15 +112,15 @@ class BlockingWatchdog:
         """Stop watching. The thread ends by itself within a threshold."""
         _watchdogs.pop(self._loop, None)
         self._stopped.set()
-        self._busy.set()
+        self._awake.set()
 
     def enter(self, task: _Task, node: str) -> None:
         """The task runs a node from now on; nodes may be nested."""
         self._loop_thread = threading.get_ident()
         self._nodes.setdefault(task, []).append(node)
         _node.set(node)
-        if not self._busy.is_set():
-            self._busy.set()
+        if not self._awake.is_set():
+            self._awake.set()
 
     def exit(self, task: _Task) -> None:
         """The task's innermost node is over."""
@@ -128,15 +129,17 @@ class BlockingWatchdog:
             names.pop()
         if not names:
             self._nodes.pop(task, None)
-        if not self._nodes and not self._stopped.is_set():
-            self._busy.clear()
 
     def _watch(self) -> None:
         while not self._stopped.is_set():
-            self._busy.wait()
-            if not self._stopped.is_set():
-                self._ask()
-                self._stopped.wait(self._threshold / LOOKS)
+            if not self._nodes:
+                self._awake.clear()
+                # A node that has begun before that found the thread awake.
+                if not self._nodes and not self._stopped.is_set():
+                    self._awake.wait()
+                    continue
+            self._ask()
+            self._stopped.wait(self._threshold / LOOKS)
 
     def _ask(self) -> None:
         answer = _Answer()

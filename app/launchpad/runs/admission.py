@@ -49,8 +49,8 @@ class Admission:
         self._by_key: Counter[str] = Counter()
         self._queue: list[_Waiting] = []
         self._closed: LaunchpadError | None = None
-        self._idle = asyncio.Event()
-        self._idle.set()
+        self._emptied: asyncio.Event | None = None
+        """Set at the end of the last run, where somebody waits for that."""
 
     @property
     def running(self) -> int:
@@ -87,8 +87,9 @@ class Admission:
                 self._take(waiting.key)
                 waiting.place.set_result(None)
                 break
-        if not self._taken:
-            self._idle.set()
+        if not self._taken and self._emptied is not None:
+            self._emptied.set()
+            self._emptied = None
 
     def close(self, reason: LaunchpadError) -> None:
         """Give no more places: who waits, and who comes, gets `reason`."""
@@ -100,7 +101,10 @@ class Admission:
 
     async def wait_idle(self) -> None:
         """Return when no place is taken."""
-        await self._idle.wait()
+        while self._taken:
+            if self._emptied is None:
+                self._emptied = asyncio.Event()
+            await self._emptied.wait()
 
     def _has_place(self, key: str | None) -> bool:
         limits = self._limits
@@ -110,7 +114,6 @@ class Admission:
 
     def _take(self, key: str | None) -> None:
         self._taken += 1
-        self._idle.clear()
         if key is not None:
             self._by_key[key] += 1
 

@@ -23,6 +23,10 @@ class Direct(Protocol):
     def on_left(self, act: Callable[[], None] | None) -> None:
         """Call `act` once the client is gone; at once where it is gone already. None: no more."""
 
+    def is_full(self) -> bool:
+        """Whether a `send` would wait now, because the client takes nothing."""
+        ...
+
     def has_room(self) -> bool:
         """Whether `write` may be used now: after the head, while the client takes what it gets."""
         ...

@@ -109,13 +109,16 @@ class SSEResponse:
 
     async def _write(self, first: bytes, scope: Scope, send: Send, direct: Direct | None) -> None:
         loop = asyncio.get_running_loop()
-        guard = _SendGuard(self, loop, asyncio.current_task(), scope)
+        guard: _SendGuard | None = None
         try:
             await send(self._head(scope))
             data, more = first, True
             while more and not self._left:
                 # The last bytes carry the body's end with them: one write less.
                 more = bool(data) and not self._source.finished
+                if guard is None and (direct is None or direct.is_full()):
+                    # Where it is known that `send` will not wait, there is nothing to guard.
+                    guard = _SendGuard(self, loop, asyncio.current_task(), scope)
                 self._blocked_since = loop.time()
                 await send({"type": "http.response.body", "body": data, "more_body": more})
                 self._blocked_since = None
@@ -127,11 +130,12 @@ class SSEResponse:
                     except StopAsyncIteration:
                         data = b""
         except asyncio.CancelledError:
-            if not guard.fired:
+            if guard is None or not guard.fired:
                 raise
             guard.absorb()
         finally:
-            guard.stop()
+            if guard is not None:
+                guard.stop()
 
     async def _watch(self, receive: Receive) -> None:
         while True:
@@ -147,14 +151,18 @@ class SSEResponse:
     async def _refuse(self, refusal: Refusal, send: Send) -> None:
         headers = {**self._given, "content-type": "application/json", **refusal.headers}
         headers["content-length"] = str(len(refusal.body))
-        await send(_start(refusal.status, headers))
+        await send(
+            {"type": "http.response.start", "status": refusal.status, "headers": _raw(headers)}
+        )
         await send({"type": "http.response.body", "body": refusal.body, "more_body": False})
 
     def _head(self, scope: Scope) -> Message:
-        headers = {**HEADERS, **self._given}
+        given = self._given
+        headers = [*_RAW, *_raw(given)] if HEADERS.keys().isdisjoint(given) else None
+        headers = headers or _raw({**HEADERS, **given})
         if scope.get("http_version") == "1.1":
-            headers["connection"] = "keep-alive"
-        return _start(200, headers)
+            headers.append((b"connection", b"keep-alive"))
+        return {"type": "http.response.start", "status": 200, "headers": headers}
 
     @property
     def label(self) -> str:
@@ -238,6 +246,8 @@ class _SendGuard:
         self._timer.cancel()
 
 
-def _start(status: int, headers: Mapping[str, str]) -> Message:
-    raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
-    return {"type": "http.response.start", "status": status, "headers": raw}
+def _raw(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+
+
+_RAW = _raw(HEADERS)

@@ -43,7 +43,9 @@ def coalesce(events: Sequence[RunEvent]) -> list[RunEvent]:
         if event.__class__ in _WORDS:
             group, kind = [event], event.__class__
             continue
-        longer = _extended(merged[-1], event) if merged else None
+        longer = None
+        if merged and isinstance(event, ToolCallDelta):
+            longer = _extended(merged[-1], event)
         if longer is not None:
             merged[-1] = longer
         else:
@@ -60,9 +62,9 @@ def _join(group: list[_Words]) -> _Words:
     return type(first)(first.node, "".join([event.text for event in group]))
 
 
-def _extended(last: RunEvent, event: RunEvent) -> ToolCallDelta | None:
+def _extended(last: RunEvent, event: ToolCallDelta) -> ToolCallDelta | None:
     """`last` with `event` at its end, where both are pieces of one call."""
-    if not isinstance(last, ToolCallDelta) or not isinstance(event, ToolCallDelta):
+    if not isinstance(last, ToolCallDelta):
         return None
     if event.node != last.node or event.index != last.index or event.id or event.name:
         return None

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import ip_address
 from os import environ
+from typing import NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 _PORTS = {"http": 80, "https": 443}
 
 
-@dataclass(frozen=True, slots=True)
-class Address:
+class Address(NamedTuple):
     """A host to connect to. `login` is a proxy's `Proxy-Authorization`, "" for none."""
 
     host: str

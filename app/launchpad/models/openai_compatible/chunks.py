@@ -104,7 +104,7 @@ class ChunkDecoder:
         self._closing = b""
         self._tries = _LEARNING_TRIES
         self._heard = False
-        self._indices = ToolCallIndices()
+        self._indices: ToolCallIndices | None = None
 
     def decode(self, block: bytes, into: list[Item]) -> None:
         """Append the items of a block of whole events to `into`.
@@ -179,7 +179,8 @@ class ChunkDecoder:
         return end
 
     def _decode_event(self, event: bytes, into: list[Item]) -> None:
-        data = data_of(event)
+        plain = event.startswith(b"data: {") and b"\n" not in event
+        data = event[6:] if plain else data_of(event)
         if data == DONE:
             self.done = True
         elif data is not None and not self.done:
@@ -217,16 +218,15 @@ class ChunkDecoder:
             into.append(text)
             self._hold_space = False
         if choice.index == 0 and text:
-            self._learn(data, text)
+            if self._heard:
+                self._learn(data, text)
+            # An answer of one token would learn for nothing.
+            self._heard = True
 
     def _learn(self, data: bytes, text: str) -> None:
         if self._tries == 0:
             return
         if self._before and data.startswith(self._before[6:]) and data.endswith(self._after):
-            return
-        if not self._heard:
-            # An answer of one token would learn for nothing.
-            self._heard = True
             return
         # A stream whose chunks differ around the text (a random padding field) is not worth it.
         self._tries -= 1
@@ -244,12 +244,17 @@ class ChunkDecoder:
         chunk = _decode_object(data)
         if chunk.get("error"):
             raise UpstreamSaidError(chunk["error"])
-        _keep_first_choice(chunk)
-        for choice in chunk["choices"]:
+        choices: Any = chunk.get("choices")
+        if choices != [] and not _is_first_alone(choices):
+            choices = [one for one in objects_in(choices) if not one.get("index")]
+        chunk["choices"] = choices
+        for choice in choices:
             if choice.get("finish_reason"):
                 self.finished = True
             delta = as_object(choice.get("delta"))
             if delta.get("tool_calls"):
+                if self._indices is None:
+                    self._indices = ToolCallIndices()
                 delta["tool_calls"] = self._indices.settle(delta["tool_calls"])
         into.append(chunk)
 
@@ -277,8 +282,11 @@ def _decode_object(data: bytes) -> Chunk:
     return cast("Chunk", value)
 
 
-def _keep_first_choice(chunk: Chunk) -> None:
-    """Leave only the choice with index 0: pydantic-ai reads whatever choice comes first."""
-    chunk["choices"] = [
-        choice for choice in objects_in(chunk.get("choices")) if not choice.get("index")
-    ]
+def _is_first_alone(choices: Any) -> bool:
+    """Whether there is one choice only, that with index 0."""
+    try:
+        (only,) = choices
+    except (TypeError, ValueError):
+        return False
+    choice = as_object(only)
+    return bool(choice) and not choice.get("index")

@@ -8,6 +8,7 @@ comments and other fields are skipped, an event that no blank line closes does n
 from __future__ import annotations
 
 BOM = b"\xef\xbb\xbf"
+_MAY_BE_BOM = (b"", BOM[:1])
 
 
 class EventTooLargeError(ValueError):
@@ -41,7 +42,10 @@ class EventSplitter:
         Raises `EventTooLargeError` when an unfinished event grows over the limit.
         """
         if self._at_start:
-            data = self._without_bom(data)
+            if data[:1] in _MAY_BE_BOM or self._parts:
+                data = self._without_bom(data)
+            else:
+                self._at_start = False
         if self._after_cr and data:
             # The LF of a CRLF that was cut in two: its CR has already ended the line.
             self._after_cr = False

@@ -72,7 +72,7 @@ class ChatStream:
         self._as_sdk_error = as_sdk_error
         self._pending: list[Item] = []
         self._live: list[Item] = []
-        self._chunks = SdkChunks(separate=reading.tags or ())
+        self._chunks: SdkChunks | None = None
         self._has_follower = True
         self._answered = False
         self._ended = False
@@ -125,6 +125,8 @@ class ChatStream:
                     raise self._as_sdk_error(self._error) from self._error
                 raise StopAsyncIteration
             await self._read()
+        if self._chunks is None:
+            self._chunks = SdkChunks(separate=self.reading.tags or ())
         return self._chunks.take(self._pending)
 
     async def follow(self) -> list[Item]:
@@ -214,7 +216,10 @@ class ChatStream:
             self._fail(unreadable(), error)
         except UpstreamSaidError as error:
             self._fail(in_stream_error(error.error), error)
-        if items and (type(items[-1]) is str or any(map(_moves_on, items))):
+        if str in map(type, items):
+            self._watchdog.progress()
+            self._answered = True
+        elif any(map(_moves_on, items)):
             self._watchdog.progress()
             self._answered = self._answered or any(map(_answers, items))
         else:
