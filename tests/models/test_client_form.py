@@ -26,7 +26,7 @@ from launchpad.errors import UnsupportedParameterError
 from launchpad.events import Delta, TextDelta, ToolCallDelta
 from launchpad.models import AgentConfig, ModelProvider, RetryPolicy, aclose_clients
 from launchpad.models.agent import build_agent
-from launchpad.models.direct import open_answer
+from launchpad.models.direct import OpenAnswer
 from launchpad.models.scope import RequestScope, request_scope
 from launchpad.models.streaming import live_stream
 from launchpad.settings import Settings
@@ -79,7 +79,7 @@ def with_upstream(body: Callable[[Upstream], Awaitable[Any]], *pieces: bytes) ->
 
 
 async def chat(config: AgentConfig) -> list[Delta]:
-    async with open_answer(config, [ModelRequest.user_text_prompt("Hi <|im_end|>")]) as answer:
+    async with OpenAnswer(config, [ModelRequest.user_text_prompt("Hi <|im_end|>")]) as answer:
         return [one async for one in answer.events(N, structured=False)]
 
 

@@ -26,7 +26,7 @@ from pydantic_ai.messages import (
 
 from launchpad.events import TextDelta, Usage
 from launchpad.models import AgentConfig, ModelProvider, aclose_clients
-from launchpad.models.direct import open_answer
+from launchpad.models.direct import OpenAnswer
 from launchpad.models.openai_compatible.learnt import LearntRequests
 from launchpad.models.scope import RequestScope, request_scope
 from launchpad.models.upstream_errors import as_upstream_error
@@ -71,7 +71,7 @@ class Asking:
         )
         token = request_scope.set(RequestScope(**scope))
         try:
-            async with open_answer(config, messages) as answer:
+            async with OpenAnswer(config, messages) as answer:
                 said = [
                     delta
                     async for batch in answer.batches("N", structured=False)

@@ -383,10 +383,10 @@ def test_without_an_agent_nothing_is_kept_behind_the_reader() -> None:
     async def body(server: Upstream) -> list[Delta]:
         from pydantic_ai.messages import ModelRequest
 
-        from launchpad.models.direct import open_answer
+        from launchpad.models.direct import OpenAnswer
 
         messages = [ModelRequest.user_text_prompt("Hello")]
-        async with open_answer(server.config(), messages) as answer:
+        async with OpenAnswer(server.config(), messages) as answer:
             assert isinstance(answer, ChatLive)
             got = [one async for one in answer.events(N, structured=False)]
             assert answer.usage == Usage(5, 3, 2, 1)

@@ -26,7 +26,7 @@ from tests.models.upstream import (
 from launchpad.events import Delta, JsonDelta, TextDelta, ToolCallDelta
 from launchpad.models import aclose_clients, build_model
 from launchpad.models.agent import build_agent
-from launchpad.models.direct import open_answer
+from launchpad.models.direct import OpenAnswer
 from launchpad.models.live import Names, Speech
 from launchpad.models.openai_compatible.tool_calls import ToolCallIndices
 from launchpad.models.scope import RequestScope, request_scope
@@ -125,7 +125,7 @@ def with_upstream(pieces: Sequence[bytes], body: Callable[[Upstream], Awaitable[
 
 
 async def chat(server: Upstream) -> tuple[list[Delta], str | None]:
-    async with open_answer(server.config(), [ModelRequest.user_text_prompt("Hi")]) as answer:
+    async with OpenAnswer(server.config(), [ModelRequest.user_text_prompt("Hi")]) as answer:
         heard = [one async for one in answer.events(N, structured=False)]
     return heard, answer.finish_reason
 

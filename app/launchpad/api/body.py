@@ -61,8 +61,9 @@ async def read_json(scope: Scope, receive: Receive, limit: int) -> dict[str, Any
     """
     body = await read_body(receive, limit)
     coding = ""
-    if any(name == b"content-encoding" for name, _ in scope["headers"]):
-        coding = Headers(scope=scope)["content-encoding"].strip().lower()
+    for name, _ in scope["headers"]:
+        if name == b"content-encoding":
+            coding = Headers(scope=scope)["content-encoding"].strip().lower()
     if coding not in {"", "identity"}:
         raise HTTPException(
             415,

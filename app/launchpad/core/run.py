@@ -212,7 +212,9 @@ class Run:
                 if words is not None:
                     await speech.deliver(words)
             finally:
-                await self._clean_up(node)
+                if type(node).cleanup is not Node.cleanup:
+                    # A client that leaves now must not cut it short.
+                    await sheltered(self._free(node), name=node.node_name)
         except UNEXPECTED as error:
             if isinstance(error, asyncio.CancelledError) and was_cancelled():
                 raise
@@ -261,11 +263,6 @@ class Run:
         if result is not None and not isinstance(result, TaskContext):
             node.save_output(result)
         return None
-
-    async def _clean_up(self, node: Node) -> None:
-        if type(node).cleanup is not Node.cleanup:
-            # A client that leaves now must not cut it short.
-            await sheltered(self._free(node), name=node.node_name)
 
     async def _free(self, node: Node) -> None:
         try:

@@ -6,7 +6,8 @@ pydantic-ai's agent costs about 2 ms a run; `pydantic_ai.direct` about a tenth o
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from types import TracebackType
 from typing import TYPE_CHECKING, cast
 
 from launchpad.errors import ConfigurationError
@@ -19,48 +20,99 @@ from launchpad.observe.tracing import instrumentation
 if TYPE_CHECKING:
     from pydantic_ai import ModelSettings
     from pydantic_ai.messages import ModelMessage
-    from pydantic_ai.models import ModelRequestParameters
+    from pydantic_ai.models import Model, ModelRequestParameters
+    from pydantic_ai.models.instrumented import InstrumentationSettings
 
     from launchpad.models.live import LiveStream
+    from launchpad.models.openai_compatible.learnt import LearntRequests, PlainRequest
+    from launchpad.models.openai_compatible.stream import ChatStream
+    from launchpad.models.scope import RequestScope
 
-__all__ = ["open_answer"]
+__all__ = ["OpenAnswer"]
 
 
-@asynccontextmanager
-async def open_answer(
-    config: AgentConfig, messages: Sequence[ModelMessage], *, allow_client_form: bool = True
-) -> AsyncGenerator[LiveStream]:
-    """Ask the model of `config` to go on with `messages`; read its answer from what this yields.
+class OpenAnswer:
+    """Ask the model of `config` to go on with `messages`; read its answer from what this gives.
 
     The request's sampling parameters, and with `allow_client_form` its tools and format, are
     merged in. Raises `ConfigurationError` for a config that needs an agent: tools that the server
     runs, or an output type.
     """
+
+    def __init__(
+        self,
+        config: AgentConfig,
+        messages: Sequence[ModelMessage],
+        *,
+        allow_client_form: bool = True,
+    ) -> None:
+        self._config = config
+        self._messages = messages
+        self._form = allow_client_form
+        self._known: ChatStream | None = None
+        self._usual: AbstractAsyncContextManager[LiveStream] | None = None
+
+    async def __aenter__(self) -> LiveStream:
+        from launchpad.models.live_of import live_for_client
+        from launchpad.models.openai_compatible.learnt import plain_request
+
+        config = self._config
+        _check(config)
+        scope = request_scope.get()
+        model = build_model(config)
+        given = cast("ModelSettings | None", config.model_settings)
+        settings = merged_settings(scope, given, client_form=self._form)
+        traced = instrumentation()
+        learnt = None
+        if traced is None and not (self._form and scope is not None and scope.has_form):
+            learnt = plain_request(model, instructions_of(config) or None, self._messages, settings)
+            if learnt is not None and (known := await learnt[0].open(learnt[1])) is not None:
+                known.live_only()
+                self._known = known
+                return live_for_client(known)
+        self._usual = _open_usually(
+            model,
+            self._messages,
+            settings,
+            _parameters(config),
+            scope if self._form else None,
+            traced,
+            learnt,
+        )
+        return await self._usual.__aenter__()
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool | None:
+        if self._known is not None:
+            self._known.close_now()
+        elif self._usual is not None:
+            return await self._usual.__aexit__(kind, error, trace)
+        return None
+
+
+@asynccontextmanager
+async def _open_usually(
+    model: Model,
+    messages: Sequence[ModelMessage],
+    settings: ModelSettings | None,
+    parameters: ModelRequestParameters | None,
+    scope: RequestScope | None,
+    traced: InstrumentationSettings | None,
+    learnt: tuple[LearntRequests, PlainRequest] | None,
+) -> AsyncGenerator[LiveStream]:
+    """By `pydantic_ai.direct`; `learnt` takes note of what was sent."""
     from pydantic_ai.direct import model_request_stream
     from pydantic_ai.models import ModelRequestParameters
 
     from launchpad.models.chat_live import ChatLive
-    from launchpad.models.live_of import live_for_client, live_of
-    from launchpad.models.openai_compatible.learnt import plain_request
+    from launchpad.models.live_of import live_of
     from launchpad.models.opening import Opening
 
-    _check(config)
-    scope = request_scope.get()
-    form = allow_client_form
-    model = build_model(config)
-    given = cast("ModelSettings | None", config.model_settings)
-    settings = merged_settings(scope, given, client_form=form)
-    traced = instrumentation()
-    learnt = None
-    if traced is None and not (form and scope is not None and scope.has_form):
-        learnt = plain_request(model, instructions_of(config) or None, messages, settings)
-        if learnt is not None and (known := await learnt[0].open(learnt[1])) is not None:
-            async with known:
-                known.live_only()
-                yield live_for_client(known)
-            return
-    parameters = _parameters(config) or ModelRequestParameters()
-    with Opening(model, settings, parameters, scope if form else None) as asked:
+    with Opening(model, settings, parameters or ModelRequestParameters(), scope) as asked:
         async with model_request_stream(
             model,
             messages,

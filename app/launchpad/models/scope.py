@@ -70,9 +70,11 @@ def merged_settings(
     if scope is None:
         return settings
     merged: dict[str, Any] = {**(settings or {}), **scope.settings}
-    both = [(settings or {}).get("extra_body"), scope.settings.get("extra_body")]
-    if all(isinstance(one, Mapping) for one in both):
-        merged["extra_body"] = {**cast("Any", both[0]), **cast("Any", both[1])}
+    given = scope.settings.get("extra_body")
+    if isinstance(given, Mapping):
+        own = (settings or {}).get("extra_body")
+        if isinstance(own, Mapping):
+            merged["extra_body"] = {**cast("Any", own), **cast("Any", given)}
     if client_form and scope.client_tools and scope.tool_choice is not None:
         merged["tool_choice"] = scope.tool_choice
     return cast("ModelSettings", merged)

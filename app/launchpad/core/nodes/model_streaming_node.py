@@ -10,7 +10,7 @@ from launchpad.core.nodes.agent import conversation
 from launchpad.core.nodes.base import Node
 from launchpad.core.task import TaskContext
 from launchpad.models.config import AgentConfig
-from launchpad.models.direct import open_answer
+from launchpad.models.direct import OpenAnswer
 from launchpad.models.provider import build_model, reads_upstream_itself
 from launchpad.models.scope import count_usage, request_scope
 
@@ -60,7 +60,7 @@ class ModelStreamingNode(Node):
         form = self.takes_client_form
         structured = form and scope is not None and scope.response_format is not None
         messages = self.get_messages(task_context)
-        async with open_answer(self.get_agent_config(), messages, allow_client_form=form) as answer:
+        async with OpenAnswer(self.get_agent_config(), messages, allow_client_form=form) as answer:
             async for batch in answer.batches(self.node_name, structured=structured):
                 for event in batch:
                     yield event

@@ -182,7 +182,7 @@ class StreamingOpenAI(openai.AsyncOpenAI):
         options: RequestOptions,
         patience: Patience,
     ) -> ChatStream:
-        headers = _given(options.headers)
+        headers = _given(options.headers) if options.headers else {}
         return await open_stream(
             endpoint, payload, headers, patience, self._reading, self._as_sdk_error
         )

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeGuard, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic_ai.messages import (
     ModelRequest,
@@ -122,19 +122,18 @@ class LearntRequests:
         `instructions` come before those that are with the messages; None where there are none.
         An agent's messages are `prepared` (`Model.prepare_messages`) before they come here.
         """
-        key = _settings_key(settings)
+        key = _settings_key(settings) if settings else ()
         said = _plain_messages(messages, self._system_role) if key is not None else None
         if key is None or said is None or (instructions and self._announces):
             return None
-        carries = any(message.instructions is not None for message in messages if _asks(message))
+        carries = False
+        for message in messages:
+            if type(message) is ModelRequest and message.instructions is not None:
+                carries = True
         if carries and instructions is None:
             # pydantic-ai would look for the ones that hold.
             return None
-        if self.breaks_tokens and any(
-            (message["role"] != self._system_role or self._system_role == "user")
-            and _MARKUP.search(message["content"])
-            for message in said
-        ):
+        if self.breaks_tokens and self._has_markup(said):
             return None
         if instructions:
             # Where pydantic-ai puts them: after the system messages that open the conversation.
@@ -142,9 +141,16 @@ class LearntRequests:
             said[at:at] = [{"role": self._system_role, "content": text} for text in instructions]
         roles = [message["role"] for message in said]
         shape = frozenset(zip(["", *roles], roles, strict=False))
-        return PlainRequest(
-            (key, shape, instructions is None, carries, prepared), said, _own_fields(settings)
-        )
+        fields = _own_fields(settings) if settings else {}
+        return PlainRequest((key, shape, instructions is None, carries, prepared), said, fields)
+
+    def _has_markup(self, said: Sequence[_Message]) -> bool:
+        """Whether someone else than the system says what may be a special token."""
+        for message in said:
+            system = message["role"] == self._system_role != "user"
+            if not system and _MARKUP.search(message["content"]):
+                return True
+        return False
 
     async def open(self, request: PlainRequest) -> ChatStream | None:
         """Send `request` if its like was learnt. Raises the OpenAI SDK's exceptions."""
@@ -200,9 +206,9 @@ def plain_request(
     return (learnt, plain) if plain is not None else None
 
 
-def _settings_key(settings: Mapping[str, object] | None) -> tuple[object, ...] | None:
+def _settings_key(settings: Mapping[str, object]) -> tuple[object, ...] | None:
     key: list[object] = []
-    for name, value in (settings or {}).items():
+    for name, value in settings.items():
         if name not in _SETTINGS:
             return None
         if name in _OF_ONE_REQUEST and value is not None:
@@ -220,8 +226,7 @@ def _settings_key(settings: Mapping[str, object] | None) -> tuple[object, ...] |
     return tuple(key)
 
 
-def _own_fields(settings: Mapping[str, Any] | None) -> dict[str, object]:
-    given = settings or {}
+def _own_fields(given: Mapping[str, Any]) -> dict[str, object]:
     return {
         field: given[name] for name, field in _OF_ONE_REQUEST.items() if given.get(name) is not None
     }
@@ -247,10 +252,6 @@ def _plain_messages(messages: Sequence[ModelMessage], system_role: str) -> list[
                 return None
             said.append({"role": role, "content": text})
     return said
-
-
-def _asks(message: ModelMessage) -> TypeGuard[ModelRequest]:
-    return type(message) is ModelRequest
 
 
 def _role(part: object, system_role: str) -> str | None:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import msgspec
 from pydantic import BaseModel
@@ -68,7 +68,8 @@ async def open_stream(
     try:
         response = await _send(endpoint.url, head, body, patience, watchdog)
         try:
-            await _check_status(response)
+            if not 200 <= response.status < 300:
+                await _refuse(response)
             stream = ChatStream(response, reading, watchdog, as_sdk_error)
             if response.header(b"content-type").startswith("application/json"):
                 await _feed_whole(stream, response, watchdog)
@@ -137,9 +138,8 @@ async def _feed_whole(stream: ChatStream, response: Response, watchdog: Watchdog
     stream.feed(as_stream(body))
 
 
-async def _check_status(response: Response) -> None:
-    if not 200 <= response.status < 300:
-        raise StatusError(response.status, await _error_body(response), response.headers)
+async def _refuse(response: Response) -> NoReturn:
+    raise StatusError(response.status, await _error_body(response), response.headers)
 
 
 async def _error_body(response: Response) -> object:

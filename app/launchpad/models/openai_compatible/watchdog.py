@@ -35,6 +35,8 @@ def patience_for(timeout: object, default: Patience) -> Patience:
 
     A number of seconds, or an `httpx2.Timeout`, whose `None`s leave the settings' as they are.
     """
+    if timeout is None:
+        return default
     if isinstance(timeout, int | float):
         return Patience(min(timeout, default.connect), timeout, timeout)
     connect, read = getattr(timeout, "connect", None), getattr(timeout, "read", None)
