@@ -7,6 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.reliability.harness import eventually
 
 from launchpad.api.app import create_app
 from launchpad.testing.server import serve
@@ -200,6 +201,8 @@ def test_the_client_s_metadata_is_in_the_run_s_log_line(
 ) -> None:
     with caplog.at_level("INFO", logger="launchpad.run"):
         client.post(PATH, json=chat(model=model, metadata={"agent_id": "my-agent"}))
+        # It is written right behind the last bytes.
+        eventually(lambda: "run ended" in caplog.text, "the run's line")
     (line,) = [record.getMessage() for record in caplog.records if "run ended" in record.msg]
     assert f"model={model}" in line
     assert 'metadata={"agent_id":"my-agent"}' in line

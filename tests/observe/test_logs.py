@@ -6,10 +6,20 @@ import logging
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from launchpad.errors import ConfigurationError
 from launchpad.events import Usage
-from launchpad.observe.logs import bind_run, configure_logging, log_run_end, redact, unbind_run
+from launchpad.observe.logs import (
+    LineFormatter,
+    bind_run,
+    configure_logging,
+    log_run_end,
+    log_runs_soon,
+    redact,
+    unbind_run,
+)
 
 
 @pytest.fixture
@@ -102,6 +112,42 @@ def test_named_values_are_hidden() -> None:
     assert redact("task-1234567890 and a token stream") == "task-1234567890 and a token stream"
 
 
+# With the letters beyond ASCII that mean the same where case does not count: a long s, Kelvin's K.
+FRAGMENTS = st.sampled_from(
+    [
+        *("bearer ", "Basic\t", "BEARER\n", "sk-", "pk--", "gsk-", "wai-", "xai-", "key-", "AIza"),
+        *(
+            "api-key",
+            "API_KEY",
+            "apikey",
+            "\u017fecret",
+            "Secret",
+            "to\u212aen",
+            "TOKEN",
+            "tokens_",
+        ),
+        *(
+            "password",
+            "pa\u017f\u017fword",
+            '"',
+            "'",
+            " ",
+            "=",
+            ":",
+            ": ",
+            "0123456789abcdef",
+            "x" * 40,
+        ),
+    ]
+)
+
+
+@given(st.lists(FRAGMENTS, max_size=12).map("".join))
+def test_a_text_is_looked_through_whenever_it_may_hold_a_key(text: str) -> None:
+    # Behind a line with a word that keys have, nothing is passed over.
+    assert redact(text + "\nkey-") == redact(text) + "\nkey-"
+
+
 def test_keys_of_the_environment_are_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOME_API_KEY", "plain words as a key")
     root = logging.getLogger()
@@ -126,6 +172,28 @@ def test_other_libraries_speak_from_warnings_on(log: io.StringIO) -> None:
 def test_an_unknown_level_is_named() -> None:
     with pytest.raises(ConfigurationError, match=r"LAUNCHPAD_LOG_LEVEL.*'loud'"):
         configure_logging("loud")
+
+
+def test_lines_of_one_second_and_of_the_next_have_their_own_times() -> None:
+    formatter, reference = LineFormatter(), logging.Formatter()
+    for moment in (1_700_000_000.25, 1_700_000_000.999, 1_700_000_001.001, 1_700_000_000.5):
+        record = logging.makeLogRecord({"created": moment, "msecs": moment % 1 * 1000, "msg": "x"})
+        assert formatter.format(record).startswith(reference.formatTime(record) + " ")
+
+
+def test_a_run_that_answers_a_client_is_logged_in_a_later_turn(log: io.StringIO) -> None:
+    async def run() -> None:
+        log_runs_soon()
+        before = bind_run("run_1", "DemoWorkflow")
+        log_run_end(
+            run_id="run_1", workflow="DemoWorkflow", model="m", status="completed", duration=1
+        )
+        unbind_run(before)
+        assert not log.getvalue()
+        await asyncio.sleep(0)
+        assert "launchpad.run [run_1 DemoWorkflow] run ended run=run_1" in log.getvalue()
+
+    asyncio.run(run())
 
 
 def test_the_line_of_a_run(log: io.StringIO) -> None:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from functools import partial
 from typing import Any, cast
 
 from launchpad.core.task import TaskContext
 from launchpad.errors import LaunchpadError, UpstreamError
 from launchpad.events import FinishReason, Usage
 from launchpad.observe import blocking
-from launchpad.observe.logs import bind_run, log_run_end, logs_runs, unbind_run
+from launchpad.observe.logs import bind_run, log_run_end, unbind_run
 from launchpad.observe.metrics import RunStatus, metrics
 from launchpad.observe.tracing import NodeSpan, RunSpan, RunTracer
 
@@ -75,21 +74,17 @@ class ObservedRun:
         cause = _cause_of(error) if error is not None else None
         if isinstance(cause, UpstreamError):
             metrics.upstream_error(cause.code or "upstream_error")
-        if logs_runs():
-            line = partial(
-                log_run_end,
-                run_id=self._context.run_id,
-                workflow=self._workflow,
-                model=self._model,
-                status=status,
-                duration=duration,
-                usage=usage,
-                finish_reason=finish_reason,
-                code=_code_of(cause) if cause is not None else None,
-                metadata=self._metadata,
-            )
-            # In its own turn of the loop: the client's last bytes do not wait for the log.
-            asyncio.get_running_loop().call_soon(line)
+        log_run_end(
+            run_id=self._context.run_id,
+            workflow=self._workflow,
+            model=self._model,
+            status=status,
+            duration=duration,
+            usage=usage,
+            finish_reason=finish_reason,
+            code=_code_of(cause) if cause is not None else None,
+            metadata=self._metadata,
+        )
         unbind_run(self._before)
 
 

@@ -8,6 +8,7 @@ writes to loggers below `launchpad`.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import os
@@ -27,7 +28,7 @@ __all__ = [
     "configure_logging",
     "hide",
     "log_run_end",
-    "logs_runs",
+    "log_runs_soon",
     "redact",
     "unbind_run",
 ]
@@ -177,9 +178,15 @@ def configure_logging(
         logger.setLevel(number if name in {"launchpad", "uvicorn"} else logging.NOTSET)
 
 
-def logs_runs() -> bool:
-    """Whether anybody is told how runs end."""
-    return _log.isEnabledFor(logging.INFO)
+_soon: ContextVar[bool] = ContextVar("launchpad_log_soon", default=False)
+
+
+def log_runs_soon() -> None:
+    """Log the ends of the calling task's runs in a later turn of the loop.
+
+    For runs that answer a client: its last bytes are not to wait for a line of the log.
+    """
+    _soon.set(True)
 
 
 def log_run_end(
@@ -200,8 +207,26 @@ def log_run_end(
     `metadata` is the client's, shown as JSON and cut at 1,024 characters. The fields are also
     attributes of the record (`launchpad_run`), for handlers that write JSON.
     """
-    if not logs_runs():
+    if not _log.isEnabledFor(logging.INFO):
         return
+    ended = (run_id, workflow, model, status, duration, usage, finish_reason, code, metadata)
+    if _soon.get():
+        asyncio.get_running_loop().call_soon(_say_run_end, *ended)
+    else:
+        _say_run_end(*ended)
+
+
+def _say_run_end(
+    run_id: str,
+    workflow: str,
+    model: str,
+    status: RunStatus,
+    duration: float,
+    usage: Usage | None,
+    finish_reason: FinishReason | None,
+    code: str | None,
+    metadata: Mapping[str, object] | None,
+) -> None:
     fields: dict[str, object] = {
         "run": run_id,
         "workflow": workflow,

@@ -8,6 +8,7 @@ import logging
 import weakref
 
 from launchpad.errors import LaunchpadError, RunCancelledError, RunTimeoutError
+from launchpad.observe.logs import log_runs_soon
 from launchpad.observe.metrics import metrics
 from launchpad.runs.admission import Admission, Limits
 from launchpad.settings import Settings, use_settings
@@ -76,6 +77,7 @@ class Runs:
 
         async def admitted(mailbox: Mailbox) -> None:
             use_settings(self._settings)
+            log_runs_soon()
             try:
                 await admission.enter(key)
             except LaunchpadError as error:
