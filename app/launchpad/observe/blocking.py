@@ -137,9 +137,10 @@ class BlockingWatchdog:
                 # A node that has begun before that found the thread awake.
                 if not self._nodes and not self._stopped.is_set():
                     self._awake.wait()
-                    continue
-            self._ask()
-            self._stopped.wait(self._threshold / LOOKS)
+            if not self._stopped.is_set():
+                self._ask()
+                # Short nodes, one after the other, wake it no more often than one long one.
+                self._stopped.wait(self._threshold / LOOKS)
 
     def _ask(self) -> None:
         answer = _Answer()
