@@ -10,7 +10,6 @@ import threading
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import pytest
 
@@ -183,27 +182,6 @@ def test_a_node_that_ends_in_the_turn_it_blocked_is_still_named(log: Lines) -> N
             return await log.first()
 
     assert asyncio.run(main()).startswith("The node BlockingNode blocked")
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="counts a thread's sleeps in /proc")
-def test_short_nodes_wake_the_thread_no_more_often_than_a_long_one() -> None:
-    def sleeps() -> int:
-        (thread,) = (t for t in threading.enumerate() if t.name == "launchpad-blocking-watchdog")
-        status = Path(f"/proc/self/task/{thread.native_id}/status").read_text()
-        return int(status.partition("\nvoluntary_ctxt_switches:")[2].split()[0])
-
-    async def main() -> tuple[int, float]:
-        async with watched():
-            began, before = time.monotonic(), sleeps()
-            for _ in range(3000):
-                await node("ShortNode", lambda: asyncio.sleep(0))
-                await asyncio.sleep(0.0001)
-            return sleeps() - before, time.monotonic() - began
-
-    count, took = asyncio.run(main())
-    looks = took / (THRESHOLD / blocking.LOOKS) + 1
-    # For each: it asks, hears the answer, and waits for the interpreter a few times.
-    assert 0 < count <= 12 * looks
 
 
 def test_a_node_is_watched_after_the_thread_fell_asleep(log: Lines) -> None:
