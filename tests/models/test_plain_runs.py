@@ -4,22 +4,36 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
+from pydantic_ai.capabilities import AbstractCapability
 from pydantic_ai.messages import (
+    FinalResultEvent,
     ModelMessage,
     ModelRequest,
     ModelResponse,
+    PartEndEvent,
+    PartStartEvent,
     SystemPromptPart,
     TextPart,
     UserPromptPart,
 )
-from tests.models.plain_ways import WARM, Answer, both_ways, failure, mapped, plain, saying
+from tests.models.plain_ways import (
+    WARM,
+    Answer,
+    both_ways,
+    failure,
+    joined,
+    mapped,
+    plain,
+    saying,
+)
 from tests.models.upstream import (
     DONE,
     STOP,
@@ -89,12 +103,23 @@ class Run:
     async def live(self, result: Any, live: Any, heard: list[Any]) -> Any:
         got: list[Delta] = []
         try:
-            async for one in live.events("N", structured=False):
+            async for one in live.events("N", structured="output_type" in self.config):
                 got.append(one)  # noqa: PERF401  they stay when it fails
         finally:
             heard += joined_deltas(got)
         output = await result.get_output()
         return output, live.finish_reason, live.usage, live.refused
+
+    async def node(self, result: Any, live: Any, heard: list[Any]) -> Any:
+        live.sufficed = True
+        return await self.live(result, live, heard)
+
+    async def settled(self, result: Any, live: Any, heard: list[Any]) -> Any:
+        live.sufficed = True
+        async for one in live.events("N", structured=True):
+            heard.append(one)  # noqa: PERF401  they stay when it fails
+        seen = [one async for one in result.stream_response(debounce_by=None)]
+        return result.result.output, plain(seen[-1])
 
     async def output(self, result: Any, live: Any, heard: list[Any]) -> Any:
         return await result.get_output()
@@ -110,7 +135,7 @@ class Run:
         return plain([one async for one in result.stream_response(debounce_by=None)][-1])
 
 
-WAYS = ["live", "output", "deltas", "snapshots", "responses"]
+WAYS = ["live", "node", "settled", "output", "deltas", "snapshots", "responses"]
 ANSWERS: dict[str, Sequence[bytes]] = {
     "text": [*text("a", " b"), STOP, usage(3, 9), DONE],
     "nothing": [*text(), STOP, usage(3, 9), DONE],
@@ -156,6 +181,95 @@ def test_they_are_learnt(monkeypatch: pytest.MonkeyPatch) -> None:
     with mapped(monkeypatch) as asked:
         both_ways(saying(ANSWERS["text"]), run.ask, run.warm)
     assert asked == ["Hi", WARM, WARM]
+
+
+class Ticket(BaseModel):
+    title: str
+    lines: list[int] = []
+
+
+class Other(BaseModel):
+    title: str
+    lines: list[str] = []
+
+
+JSON: dict[str, Sequence[bytes]] = {
+    "a document": [*text('{"title": "a', '", "lines": [1, ', "2]}"), STOP, usage(3, 9), DONE],
+    "another": [*text('{"lines": [1]}'), STOP, usage(3, 9), DONE],
+    "words": [*text("Sure! Here it is."), STOP, usage(3, 9), DONE],
+    "cut off": [*text('{"title": "a'), event(chunk({}, "length")), usage(3, 9), DONE],
+    "refused": [*text(), event(chunk({"refusal": "No."})), STOP, usage(3, 9), DONE],
+    "broken": [*text('{"title": "a'), b"data: {half\n\n"],
+    "nothing": [*text(), STOP, usage(3, 9), DONE],
+}
+
+
+@pytest.mark.parametrize("way", ["live", "node", "settled", "output", "responses"])
+@pytest.mark.parametrize("cut", [0, -1])
+@pytest.mark.parametrize("name", JSON)
+def test_whoever_reads_a_document(name: str, cut: int, way: str) -> None:
+    run = Run(way, output_type=Ticket)
+    usual, learnt = both_ways(saying(JSON[name], cut), run.ask, run.warm)
+    assert learnt == [usual, usual]
+
+
+def test_requests_for_a_document_are_learnt_and_not_mixed_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sent: list[Any] = []
+
+    async def answer(call: Call) -> None:
+        sent.append(call.body)
+        await saying(JSON["a document"])(call)
+
+    async def ask(server: Upstream) -> Any:
+        return [await run.ask(server) for run in runs]
+
+    runs = [Run("settled", **one) for one in ({"output_type": Ticket}, {"output_type": Other}, {})]
+    with mapped(monkeypatch) as asked:
+        usual, learnt = both_ways(answer, ask, ask, times=1)
+    assert learnt == [usual]
+    # Each form's first, here and there, and the answer that shows what its counts mean.
+    assert asked == ["Hi"] * (3 + 3 + 1)
+    assert len(sent) == 15
+    assert sent[-3:] == sent[:3]
+    schemas = [one.get("response_format", {}).get("json_schema") for one in sent[-3:]]
+    assert [one["schema"]["properties"]["lines"]["items"] for one in schemas[:2]] == [
+        {"type": "integer"},
+        {"type": "string"},
+    ]
+    assert schemas[2] is None
+
+
+class Listener(AbstractCapability[Any]):
+    """Hears a run's events beside whoever reads its result."""
+
+    def __init__(self) -> None:
+        self.heard: list[Any] = []
+
+    async def wrap_run_event_stream(
+        self, ctx: Any, *, stream: AsyncIterable[Any]
+    ) -> AsyncIterator[Any]:
+        async for one in stream:
+            self.heard.append(one)
+            yield one
+
+
+@pytest.mark.parametrize("way", ["live", "node"])
+def test_who_listens_to_the_run_is_told_its_events_all_the_same(way: str) -> None:
+    async def ask(server: Upstream) -> Any:
+        listener, run = Listener(), Run(way)
+        agent = server.agent(QUICK, **run.config)
+        async with agent.run_stream("Hi", capabilities=[listener]) as result:
+            said = await getattr(run, way)(result, live_stream(result.run_id), [])
+        # When the final result is announced is another matter: `AgentView` does it at once.
+        return said, joined(
+            [one for one in listener.heard if not isinstance(one, FinalResultEvent)]
+        )
+
+    usual, learnt = both_ways(saying(ANSWERS["text"]), ask, Run("live").warm)
+    assert learnt == [usual, usual]
+    assert [type(one) for one in usual[1]] == [PartStartEvent, PartEndEvent]
 
 
 def refusing(status: int, body: object, *headers: str) -> Answer:

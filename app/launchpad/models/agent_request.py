@@ -1,8 +1,9 @@
 """One streamed request of an agent, on the shortest way that gives the same answer.
 
-A request of plain text whose like was learnt is sent at once (`learnt`), and a plain answer to it
-is read by `PlainResponse`. All others go through pydantic-ai's own model; so does an answer of
-that kind that turns out not to be plain, and a failure, which pydantic-ai names.
+A request of plain text whose like was learnt, be it for text or for JSON of a schema, is sent at
+once (`learnt`), and a plain answer to it is read by `PlainResponse`. All others go through
+pydantic-ai's own model; so does an answer of that kind that turns out not to be plain, and a
+failure, which pydantic-ai names.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import fields
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from pydantic_ai.messages import InstructionPart
 from pydantic_ai.models import ModelRequestParameters
 
@@ -39,7 +41,7 @@ _OTHER_FIELDS = tuple(
     field.name
     for field in fields(ModelRequestParameters)
     # What does not count in a comparison is for pydantic-ai's traces, or a setting's echo.
-    if field.compare and field.name != "instruction_parts"
+    if field.compare and field.name not in {"instruction_parts", "output_mode", "output_object"}
 )
 _others = attrgetter(*_OTHER_FIELDS)
 _NO_OTHERS = _others(ModelRequestParameters())
@@ -140,11 +142,29 @@ class AgentRequest:
             return None
         if self._scope is not None and self._scope.has_form:
             return None
-        if _others(self._parameters) != _NO_OTHERS or instrumentation() is not None:
+        form = _form(self._parameters)
+        if form is None or instrumentation() is not None:
             return None
         parts = self._parameters.instruction_parts
         if parts is not None and any(type(part) is not InstructionPart for part in parts):
             return None
         texts = [part.content for part in parts] if parts is not None else None
-        request = learnt.plain(texts, self._messages, self._settings, prepared=True)
+        request = learnt.plain(texts, self._messages, self._settings, prepared=True, form=form)
         return (learnt, request) if request is not None else None
+
+
+def _form(parameters: ModelRequestParameters) -> bytes | None:
+    """What tells the form of the answer from others: text, or a schema. None for anything more."""
+    if _others(parameters) != _NO_OTHERS:
+        return None
+    wanted = parameters.output_object
+    if wanted is None:
+        return b"" if parameters.output_mode == "text" else None
+    if parameters.output_mode != "native":
+        return None
+    try:
+        return msgspec.json.encode(
+            (wanted.json_schema, wanted.name, wanted.description, wanted.strict)
+        )
+    except (TypeError, UnicodeEncodeError):
+        return None

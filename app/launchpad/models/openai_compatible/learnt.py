@@ -4,7 +4,7 @@ pydantic-ai maps settings and messages to a payload in some 0.15 ms a request. F
 of plain text everything but the messages is alike whenever the settings are. So the first such
 request goes its usual way, and what it sent is kept, if its messages are what `PlainRequest` makes
 of the same conversation; the next one with equal settings is that payload with its own messages.
-Whatever is not plain (tools, formats, files, thinking, other settings) goes the usual way always.
+Whatever is not plain (tools, files, thinking, other settings) goes the usual way always.
 """
 
 from __future__ import annotations
@@ -116,11 +116,13 @@ class LearntRequests:
         settings: Mapping[str, Any] | None,
         *,
         prepared: bool = False,
+        form: bytes = b"",
     ) -> PlainRequest | None:
         """The request, if it is plain.
 
         `instructions` come before those that are with the messages; None where there are none.
-        An agent's messages are `prepared` (`Model.prepare_messages`) before they come here.
+        An agent's messages are `prepared` (`Model.prepare_messages`) before they come here. `form`
+        tells the answer's form, where it is not text, from every other.
         """
         key = _settings_key(settings) if settings else ()
         said = _plain_messages(messages, self._system_role) if key is not None else None
@@ -142,7 +144,8 @@ class LearntRequests:
         roles = [message["role"] for message in said]
         shape = frozenset(zip(["", *roles], roles, strict=False))
         fields = _own_fields(settings) if settings else {}
-        return PlainRequest((key, shape, instructions is None, carries, prepared), said, fields)
+        like = (key, shape, instructions is None, carries, prepared, form)
+        return PlainRequest(like, said, fields)
 
     def _has_markup(self, said: Sequence[_Message]) -> bool:
         """Whether someone else than the system says what may be a special token."""
