@@ -48,7 +48,11 @@ _NO_OTHERS = _others(ModelRequestParameters())
 
 
 class AgentRequest:
-    """A request to `model`; `open` it once. `scope` is the client's form, where that is allowed."""
+    """A request to `model`; `open` it once.
+
+    `scope` is the client's form, where that is allowed; `listened`, whether someone else than who
+    reads the run's result is told of its events.
+    """
 
     def __init__(
         self,
@@ -58,6 +62,8 @@ class AgentRequest:
         parameters: ModelRequestParameters,
         run_context: RunContext[Any] | None,
         scope: RequestScope | None,
+        *,
+        listened: bool,
     ) -> None:
         self._model = model
         self._messages = messages
@@ -65,6 +71,7 @@ class AgentRequest:
         self._parameters = parameters
         self._run_context = run_context
         self._scope = scope
+        self._listened = listened
 
     async def open(self, stack: AsyncExitStack) -> tuple[LiveStream, StreamedResponse]:
         """The answer's live reader, and what the agent is to see; `stack` keeps them open.
@@ -100,7 +107,7 @@ class AgentRequest:
 
         live = live_for_agent(sent)
         response = PlainResponse(
-            self._parameters, sent, learnt, usual, None if self._has_listeners() else live
+            self._parameters, sent, learnt, usual, None if self._listened else live
         )
         if await response.begin():
             return live, response
@@ -121,14 +128,6 @@ class AgentRequest:
             learns[0].learn(learns[1], opened, response)
         live, behind = live_of(opened, response, asked.client_tools)
         return live, AgentView(behind, asked.client_tools)
-
-    def _has_listeners(self) -> bool:
-        """Whether the run's capabilities are told of events beside whoever reads the result."""
-        run = self._run_context
-        capability = run.root_capability if run is not None else None
-        return capability is None or (
-            capability.has_on_event or capability.has_wrap_run_event_stream
-        )
 
     def _asked(self, parameters: ModelRequestParameters) -> Any:
         return self._model.request_stream(

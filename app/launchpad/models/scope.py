@@ -71,7 +71,7 @@ def merged_settings(
         return settings
     merged: dict[str, Any] = {**(settings or {}), **scope.settings}
     given = scope.settings.get("extra_body")
-    if isinstance(given, Mapping):
+    if given is not None and isinstance(given, Mapping):
         own = (settings or {}).get("extra_body")
         if isinstance(own, Mapping):
             merged["extra_body"] = {**cast("Any", own), **cast("Any", given)}

@@ -60,6 +60,8 @@ class StreamingModel(CountingModel):
     def __init__(self, wrapped: Model, *, allow_client_form: bool = False) -> None:
         super().__init__(wrapped)
         self.allow_client_form = allow_client_form
+        self._silent: object = None
+        """The capability of a run's that was last found to listen to no event."""
 
     def settings_of_request(self, model_settings: ModelSettings | None) -> ModelSettings | None:
         """Where an answer is not streamed, only the sampling parameters apply."""
@@ -84,6 +86,7 @@ class StreamingModel(CountingModel):
             model_request_parameters,
             run_context,
             scope if form else None,
+            listened=self._is_listened_to(run_context),
         )
         run_id = run_context.run_id if run_context is not None else None
         async with AsyncExitStack() as stack:
@@ -99,3 +102,14 @@ class StreamingModel(CountingModel):
             if not live.counted:
                 # The node reads the answer by pydantic-ai's own means.
                 count_usage(usage_of(view.usage), finish_reason_of(view.get().finish_reason))
+
+    def _is_listened_to(self, run: RunContext[Any] | None) -> bool:
+        """Whether the run's capabilities are told of events beside whoever reads its result."""
+        capability = run.root_capability if run is not None else None
+        # Looked at once: an agent's own is the same in each of its runs.
+        if capability is not None and capability is self._silent:
+            return False
+        if capability is None or capability.has_on_event or capability.has_wrap_run_event_stream:
+            return True
+        self._silent = capability
+        return False

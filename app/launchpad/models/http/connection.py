@@ -11,7 +11,7 @@ import httptools
 HIGH_WATER = 256 * 1024
 """Bytes that wait for a reader before the socket is read no further."""
 
-_BODY_ENDS = (b"content-length", b"transfer-encoding")
+_BODY_ENDS = frozenset({b"content-length", b"transfer-encoding"})
 
 
 class BrokenConnectionError(ConnectionError):
@@ -221,7 +221,7 @@ class Connection(asyncio.Protocol):
             self._headers = {}
             return
         self.status = status
-        self._ends_with_connection = not any(name in self._headers for name in _BODY_ENDS)
+        self._ends_with_connection = _BODY_ENDS.isdisjoint(self._headers)
 
     def on_message_complete(self) -> None:
         """The body is there."""

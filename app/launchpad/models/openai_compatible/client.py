@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
@@ -38,8 +38,9 @@ Locate = Callable[[], Awaitable[Endpoint]]
 class RequestOptions:
     """What a request says beside its body."""
 
-    headers: Mapping[str, Any] | None = None
+    headers: Mapping[str, str] = field(default_factory=dict[str, str])
     timeout: object = None
+    """None: the settings'."""
 
 
 @dataclass(slots=True)
@@ -182,9 +183,8 @@ class StreamingOpenAI(openai.AsyncOpenAI):
         options: RequestOptions,
         patience: Patience,
     ) -> ChatStream:
-        headers = _given(options.headers) if options.headers else {}
         return await open_stream(
-            endpoint, payload, headers, patience, self._reading, self._as_sdk_error
+            endpoint, payload, options.headers, patience, self._reading, self._as_sdk_error
         )
 
     async def _find_endpoint(self) -> Endpoint:
@@ -237,9 +237,10 @@ class _Completions(AsyncCompletions):
         if (form := asked_form()) is not None:
             form.put_back(body)
         body.update(as_object(extra_body))
-        return await self._ours.complete(
-            stream=stream is True, options=RequestOptions(extra_headers, timeout), body=body
+        options = RequestOptions(
+            _given(extra_headers), None if isinstance(timeout, _LEFT_OUT) else timeout
         )
+        return await self._ours.complete(stream=stream is True, options=options, body=body)
 
 
 _LEFT_OUT = (openai.Omit, openai.NotGiven)

@@ -139,7 +139,9 @@ class LearntRequests:
             return None
         if instructions:
             # Where pydantic-ai puts them: after the system messages that open the conversation.
-            at = next((i for i, m in enumerate(said) if m["role"] != self._system_role), len(said))
+            at = 0
+            while at < len(said) and said[at]["role"] == self._system_role:
+                at += 1
             said[at:at] = [{"role": self._system_role, "content": text} for text in instructions]
         roles = [message["role"] for message in said]
         shape = frozenset(zip(["", *roles], roles, strict=False))
