@@ -180,16 +180,16 @@ class _Call:
 def usage_of_openai(raw: object) -> Usage:
     """OpenAI's `usage` object, as it came."""
     given = as_object(raw)
-
-    def count(*path: str) -> int:
-        value: Any = given
-        for name in path:
-            value = as_object(value).get(name)
-        return value if isinstance(value, int) else 0
-
+    read, written = given.get("prompt_tokens"), given.get("completion_tokens")
+    cached: Any = given.get("prompt_tokens_details")
+    reasoned: Any = given.get("completion_tokens_details")
+    if cached is not None:
+        cached = as_object(cached).get("cached_tokens")
+    if reasoned is not None:
+        reasoned = as_object(reasoned).get("reasoning_tokens")
     return Usage(
-        input_tokens=count("prompt_tokens"),
-        output_tokens=count("completion_tokens"),
-        cached_input_tokens=count("prompt_tokens_details", "cached_tokens"),
-        reasoning_tokens=count("completion_tokens_details", "reasoning_tokens"),
+        input_tokens=read if isinstance(read, int) else 0,
+        output_tokens=written if isinstance(written, int) else 0,
+        cached_input_tokens=cached if isinstance(cached, int) else 0,
+        reasoning_tokens=reasoned if isinstance(reasoned, int) else 0,
     )

@@ -97,7 +97,7 @@ class ChunkDecoder:
         self.done = False
         self._separate = frozenset(separate)
         self._hold_space = hold_leading_space
-        self._head: tuple[str | None, str | None, str | None] | None = None
+        self._head: tuple[object, object, object] | None = None
         self._before = b""
         self._after = b""
         self._between = b""
@@ -195,6 +195,11 @@ class ChunkDecoder:
         return all(texts)
 
     def _decode_one(self, data: bytes, into: list[Item]) -> None:
+        if self._head is None:
+            # The first chunk, and any that names another model, is seen whole by pydantic-ai.
+            first = self._decode_whole(data, into)
+            self._head = (first.get("id"), first.get("model"), first.get("service_tier"))
+            return
         if b'"content"' not in data:
             self._decode_whole(data, into)
             return
@@ -207,7 +212,6 @@ class ChunkDecoder:
         text = choice.delta.content
         head = (chunk.id, chunk.model, chunk.service_tier)
         if head != self._head or choice.index != 0:
-            # The first chunk, and any that names another model, is seen whole by pydantic-ai.
             self._head = head
             self._decode_whole(data, into)
         elif not text:
@@ -240,7 +244,7 @@ class ChunkDecoder:
         self._closing = self._after + b"\n\n"
         self._between = self._closing + self._before
 
-    def _decode_whole(self, data: bytes, into: list[Item]) -> None:
+    def _decode_whole(self, data: bytes, into: list[Item]) -> Chunk:
         chunk = _decode_object(data)
         if chunk.get("error"):
             raise UpstreamSaidError(chunk["error"])
@@ -257,6 +261,7 @@ class ChunkDecoder:
                     self._indices = ToolCallIndices()
                 delta["tool_calls"] = self._indices.settle(delta["tool_calls"])
         into.append(chunk)
+        return chunk
 
 
 def _decode_texts(literals: list[bytes]) -> list[str] | None:
