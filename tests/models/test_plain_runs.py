@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
-from pydantic_ai.capabilities import AbstractCapability
+from pydantic_ai import Agent
+from pydantic_ai.capabilities import AbstractCapability, Hooks
 from pydantic_ai.messages import (
     FinalResultEvent,
     ModelMessage,
@@ -24,6 +25,7 @@ from pydantic_ai.messages import (
     TextPart,
     UserPromptPart,
 )
+from pydantic_ai.output import NativeOutput, PromptedOutput
 from tests.models.plain_ways import (
     WARM,
     Answer,
@@ -225,20 +227,24 @@ def test_requests_for_a_document_are_learnt_and_not_mixed_up(
     async def ask(server: Upstream) -> Any:
         return [await run.ask(server) for run in runs]
 
-    runs = [Run("settled", **one) for one in ({"output_type": Ticket}, {"output_type": Other}, {})]
+    forms: list[Any] = [
+        Ticket,
+        Other,
+        str,
+        NativeOutput(Ticket, name="named"),
+        NativeOutput(Ticket, description="Said."),
+        NativeOutput(Ticket, strict=False),
+        PromptedOutput(Ticket),
+    ]
+    runs = [Run("settled", output_type=form) for form in forms]
     with mapped(monkeypatch) as asked:
         usual, learnt = both_ways(answer, ask, ask, times=1)
     assert learnt == [usual]
-    # Each form's first, here and there, and the answer that shows what its counts mean.
-    assert asked == ["Hi"] * (3 + 3 + 1)
-    assert len(sent) == 15
-    assert sent[-3:] == sent[:3]
-    schemas = [one.get("response_format", {}).get("json_schema") for one in sent[-3:]]
-    assert [one["schema"]["properties"]["lines"]["items"] for one in schemas[:2]] == [
-        {"type": "integer"},
-        {"type": "string"},
-    ]
-    assert schemas[2] is None
+    # The first of each form that is learnt, here and there, the answer that shows what its counts
+    # mean, and each of the one form that is not learnt.
+    assert asked == ["Hi"] * (6 + 6 + 1 + 5)
+    assert sent[-7:] == sent[:7]
+    assert len({json.dumps(one) for one in sent[:7]}) == 7
 
 
 class Listener(AbstractCapability[Any]):
@@ -270,6 +276,30 @@ def test_who_listens_to_the_run_is_told_its_events_all_the_same(way: str) -> Non
     usual, learnt = both_ways(saying(ANSWERS["text"]), ask, Run("live").warm)
     assert learnt == [usual, usual]
     assert [type(one) for one in usual[1]] == [PartStartEvent, PartEndEvent]
+
+
+@pytest.mark.parametrize("when", ["between runs", "within a run"])
+def test_so_is_who_comes_late(when: str) -> None:
+    heard: list[Any] = []
+
+    async def ask(server: Upstream) -> Any:
+        hooks: Hooks[Any] = Hooks()
+        agent = Agent(server.agent(QUICK).model, capabilities=[hooks])
+
+        async def run(*, listens: bool) -> None:
+            async with agent.run_stream("Hi") as result:
+                if listens:
+                    hooks.on.event(lambda ctx, event: heard.append(event))
+                await Run("node").node(result, live_stream(result.run_id), [])
+
+        for _ in range(3):
+            await run(listens=False)
+        if when == "between runs":
+            hooks.on.event(lambda ctx, event: heard.append(event))
+        await run(listens=when == "within a run")
+
+    both_ways(saying(ANSWERS["text"]), ask, Run("live").warm, times=1)
+    assert {PartStartEvent, PartEndEvent} <= {type(one) for one in heard}
 
 
 def refusing(status: int, body: object, *headers: str) -> Answer:

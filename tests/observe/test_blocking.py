@@ -42,14 +42,22 @@ class Lines(logging.Handler):
         super().__init__()
         self.lines: list[str] = []
         self._some = threading.Event()
+        self._blamed = threading.Event()
 
     def emit(self, record: logging.LogRecord) -> None:
         self.lines.append(record.getMessage())
         self._some.set()
+        if self.blamed:
+            self._blamed.set()
 
-    async def first(self) -> str:
+    async def any(self) -> str:
         assert await asyncio.to_thread(self._some.wait, 30)
         return self.lines[0]
+
+    async def first(self) -> str:
+        """The first that blames somebody."""
+        assert await asyncio.to_thread(self._blamed.wait, 30)
+        return self.blamed[0]
 
     @property
     def blamed(self) -> list[str]:
@@ -131,7 +139,7 @@ def test_overload_blames_no_node(log: Lines) -> None:
     async def main() -> None:
         async with watched():
             await asyncio.gather(*(node(f"Node{n}", busy) for n in range(20)))
-            await log.first()
+            await log.any()
 
     asyncio.run(main())
     assert log.lines

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import io
 import logging
 from collections.abc import Iterator
@@ -20,6 +21,9 @@ from launchpad.observe.logs import (
     redact,
     unbind_run,
 )
+from launchpad.runs.in_process import Runs
+from launchpad.settings import Settings
+from launchpad.stream.mailbox import Mailbox
 
 
 @pytest.fixture
@@ -112,12 +116,14 @@ def test_named_values_are_hidden() -> None:
     assert redact("task-1234567890 and a token stream") == "task-1234567890 and a token stream"
 
 
-# With the letters beyond ASCII that mean the same where case does not count: a long s, Kelvin's K.
+# With the letters beyond ASCII that mean the same where case does not count: a long s, Kelvin's K,
+# an i without its dot and an I with one.
 NAMES = st.sampled_from(
     [
         *("bearer ", "Basic\t", "BEARER\n", "ba\u017fic ", "sk-", "pk--", "rk-", "gsk-", "wai-"),
         *("xai-", "key-", "AIza", "api-key", "API_KEY", "apiKey", "Secret", "\u017fecret", "TOKEN"),
         *("tokens_", "to\u212aen", "password", "pa\u017f\u017fword", "x"),
+        *("ap\u0131key", "ap\u0130_key", "bas\u0131c "),
     ]
 )
 BETWEEN = st.sampled_from(["", "=", '="', '": "', " : ", " ", "-", "tokens_"])
@@ -178,6 +184,31 @@ def test_a_run_that_answers_a_client_is_logged_in_a_later_turn(log: io.StringIO)
         assert "launchpad.run [run_1 DemoWorkflow] run ended run=run_1" in log.getvalue()
 
     asyncio.run(run())
+
+
+def test_so_are_the_runs_of_a_server(log: io.StringIO) -> None:
+    before: list[str] = []
+
+    async def produce(mailbox: Mailbox) -> None:
+        log_run_end(run_id="run_1", workflow="W", model="m", status="completed", duration=1)
+        before.append(log.getvalue())
+
+    async def main() -> None:
+        async for _ in Runs(Settings()).start(produce, run_id="run_1"):
+            pass
+
+    asyncio.run(main())
+    assert before == [""]
+    assert "run ended run=run_1" in log.getvalue()
+
+
+def test_a_run_that_ends_where_no_loop_runs_is_logged_at_once(log: io.StringIO) -> None:
+    def run() -> None:
+        log_runs_soon()
+        log_run_end(run_id="run_1", workflow="W", model="m", status="cancelled", duration=1)
+
+    contextvars.copy_context().run(run)
+    assert "status=cancelled" in log.getvalue()
 
 
 def test_the_line_of_a_run(log: io.StringIO) -> None:

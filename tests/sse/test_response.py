@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
 
+from launchpad.cli.protocol import LaunchpadProtocol
 from launchpad.sse.refusal import Refusal
 from launchpad.sse.response import SSEResponse
-from launchpad.testing.server import serve
+from launchpad.testing.server import Server, serve
 from launchpad.testing.sse import open_stream
 
 
@@ -74,6 +76,24 @@ def test_what_the_source_gives_and_the_head() -> None:
         assert source.closed.wait(10)
 
 
+@pytest.mark.parametrize("given", [{"connection": "close"}, {"cache-control": "no-store"}])
+def test_a_header_that_is_given_takes_the_place_of_ours(given: dict[str, str]) -> None:
+    messages: list[Any] = []
+
+    async def send(message: Any) -> None:
+        messages.append(message)
+
+    async def main() -> None:
+        response = SSEResponse(Source([b"data: 1\n\n"]), headers=given)
+        await response({"type": "http", "http_version": "1.1"}, asyncio.Event().wait, send)
+
+    asyncio.run(main())
+    names = [name.decode() for name, _ in messages[0]["headers"]]
+    assert sorted(names) == ["cache-control", "connection", "content-type", "x-accel-buffering"]
+    wanted = {"cache-control": "no-cache", **given, "connection": "keep-alive"}
+    assert wanted.items() <= {n.decode(): v.decode() for n, v in messages[0]["headers"]}.items()
+
+
 def test_an_empty_source_is_an_empty_stream() -> None:
     with serve(answering(Source([]))) as server, open_stream(server.url) as client:
         assert client.read_body() == b""
@@ -118,3 +138,26 @@ def test_a_client_that_does_not_read_is_cut_off(caplog: pytest.LogCaptureFixture
         client.abort()
     (line,) = [one.getMessage() for one in caplog.records if one.name == "launchpad.sse"]
     assert line.startswith("the run cut off: the client took no bytes for 0.")
+
+
+def test_so_is_one_that_does_not_read_the_answer_before(caplog: pytest.LogCaptureFixture) -> None:
+    sources = [Source([b"data: " + b"x" * 6_000_000 + b"\n\n"]), Source([b"data: 1\n\n"])]
+    waiting = iter(sources)
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            source = next(waiting)
+            # Its end goes with the last bytes: nothing but the next head has to wait for them.
+            source.finished = source is sources[0]
+            response = SSEResponse(source, send_timeout=0.3, label=f"run {sources.index(source)}")
+            await response(scope, receive, send)
+
+    with (
+        Server(app, timeout=20, grace=1, http=LaunchpadProtocol) as server,
+        socket.socket() as client,
+    ):
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", server.port))
+        client.sendall(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n" * 2)
+        assert sources[1].closed.wait(10)
+    assert any(one.getMessage().startswith("run 1 cut off") for one in caplog.records)

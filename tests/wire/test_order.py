@@ -118,6 +118,8 @@ def test_a_node_that_says_snapshots_is_told_by_its_last():
     run = run_of(*node("A", JsonSnapshot("A", "{}"), JsonSnapshot("A", '{"a": 1}')))
     assert words(run) == '{"a": 1}'
     assert words(run_of(NodeStarted("A"), JsonSnapshot("A", "[]"))) == "[]"
+    empty = run_of(*node("A", TextDelta("A", "a")), NodeStarted("B"), JsonSnapshot("B", ""))
+    assert words(empty) == "a"
 
 
 def test_a_failure_drops_what_was_held():

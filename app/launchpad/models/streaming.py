@@ -18,6 +18,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
+from pydantic_ai.capabilities import AbstractCapability, CombinedCapability
 from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
 
 from launchpad.models.agent_request import AgentRequest
@@ -109,7 +110,23 @@ class StreamingModel(CountingModel):
         # Looked at once: an agent's own is the same in each of its runs.
         if capability is not None and capability is self._silent:
             return False
-        if capability is None or capability.has_on_event or capability.has_wrap_run_event_stream:
+        if not _is_silent(capability):
             return True
         self._silent = capability
         return False
+
+
+def _is_silent(capability: AbstractCapability[Any] | None) -> bool:
+    """Whether a run's capability listens to no event, and never will: its classes say so.
+
+    `Hooks` may be told to listen at any time, even while a run goes on.
+    """
+    return (
+        isinstance(capability, CombinedCapability)
+        and all(
+            type(one).has_on_event is AbstractCapability.has_on_event
+            and type(one).has_wrap_run_event_stream is AbstractCapability.has_wrap_run_event_stream
+            for one in capability.capabilities
+        )
+        and not (capability.has_on_event or capability.has_wrap_run_event_stream)
+    )

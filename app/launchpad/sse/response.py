@@ -110,14 +110,17 @@ class SSEResponse:
     async def _write(self, first: bytes, scope: Scope, send: Send, direct: Direct | None) -> None:
         loop = asyncio.get_running_loop()
         guard: _SendGuard | None = None
+        if direct is None or direct.is_full():
+            # Where it is known that `send` will not wait, there is nothing to guard.
+            guard = _SendGuard(self, loop, asyncio.current_task(), scope)
         try:
+            self._blocked_since = loop.time()
             await send(self._head(scope))
             data, more = first, True
             while more and not self._left:
                 # The last bytes carry the body's end with them: one write less.
                 more = bool(data) and not self._source.finished
-                if guard is None and (direct is None or direct.is_full()):
-                    # Where it is known that `send` will not wait, there is nothing to guard.
+                if guard is None and direct is not None and direct.is_full():
                     guard = _SendGuard(self, loop, asyncio.current_task(), scope)
                 self._blocked_since = loop.time()
                 await send({"type": "http.response.body", "body": data, "more_body": more})
@@ -158,10 +161,11 @@ class SSEResponse:
 
     def _head(self, scope: Scope) -> Message:
         given = self._given
-        headers = [*_RAW, *_raw(given)] if HEADERS.keys().isdisjoint(given) else None
-        headers = headers or _raw({**HEADERS, **given})
-        if scope.get("http_version") == "1.1":
-            headers.append((b"connection", b"keep-alive"))
+        kept = {"connection": "keep-alive"} if scope.get("http_version") == "1.1" else {}
+        if _OURS.isdisjoint(given):
+            headers = [*_RAW, *_raw(given), *_raw(kept)]
+        else:
+            headers = _raw({**HEADERS, **given, **kept})
         return {"type": "http.response.start", "status": 200, "headers": headers}
 
     @property
@@ -251,3 +255,4 @@ def _raw(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
 
 
 _RAW = _raw(HEADERS)
+_OURS = frozenset({*HEADERS, "connection"})

@@ -204,8 +204,11 @@ class Order:
             return (*map(self._opening, self._pairs.release(event.node)), event)
         if not isinstance(event, _SAID):
             return (event,)
-        if not isinstance(event, ToolCallDelta) and event.text.isascii() and not self._pairs.held:
-            return (self._opening(event),)
+        if not (isinstance(event, ToolCallDelta) or self._pairs.held):
+            if not event.text:
+                return ()
+            if event.text.isascii():
+                return (self._opening(event),)
         whole = self._pairs.join(event)
         if not isinstance(whole, ToolCallDelta) and not whole.text:
             # All of it waits. What comes next has to pass here, to be joined to it.

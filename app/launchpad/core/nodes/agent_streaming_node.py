@@ -96,7 +96,7 @@ class AgentStreamingNode(AgentHolder):
                 yield event
         self._note(live)
         try:
-            output = await _output_of(result)
+            output = await result.get_output()
         except Exception as error:
             from pydantic_ai.exceptions import AgentRunError
 
@@ -137,10 +137,3 @@ class AgentStreamingNode(AgentHolder):
         self._finish_reason = live.finish_reason
         live.counted = live.sufficed = True
         count_usage(live.usage)
-
-
-async def _output_of(result: StreamedRunResult[Any, Any]) -> Any:
-    """As `result.get_output()`, which copies the output once more: 0.04 ms a KB."""
-    async for _ in result.stream_response(debounce_by=None):
-        pass
-    return result.result.output
