@@ -11,6 +11,7 @@ from typing import Any, cast
 
 import pytest
 from pydantic_ai.messages import (
+    ModelMessage,
     ModelRequest,
     ModelResponse,
     PartDeltaEvent,
@@ -21,11 +22,16 @@ from pydantic_ai.messages import (
 from pydantic_ai.models.openai import OpenAIChatModel
 from tests.models.upstream import DONE, STOP, Call, Upstream, text, upstream, usage
 
+from launchpad.events import Delta, TextDelta
 from launchpad.models import aclose_clients
+from launchpad.models.scope import Spent, spent_here
+from launchpad.models.streaming import live_stream
 from launchpad.models.upstream_errors import as_upstream_error
+from launchpad.settings import Settings
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 WARM = "warm up"
+QUICK = Settings(first_token_timeout=0.3, stall_timeout=0.3)
 Answer = Callable[[Call], Awaitable[None]]
 Ask = Callable[[Upstream], Awaitable[Any]]
 
@@ -127,3 +133,78 @@ def failure(error: BaseException | None) -> Any:
     ours = as_upstream_error(error) if isinstance(error, Exception) else None
     told = (ours.status, ours.code, ours.param, ours.type, str(ours)) if ours is not None else None
     return type(error), str(error), repr(seen), told, failure(error.__cause__)
+
+
+def joined_deltas(heard: Sequence[Delta]) -> list[Any]:
+    """One entry for the texts that follow each other."""
+    found: list[Any] = []
+    for one in heard:
+        if isinstance(one, TextDelta) and found and isinstance(found[-1], str):
+            found[-1] += one.text
+        else:
+            found.append(one.text if isinstance(one, TextDelta) else one)
+    return found
+
+
+class Run:
+    """Reads one run of an agent in the way that its name says, and tells what came of it."""
+
+    def __init__(self, way: str, *, history: Sequence[ModelMessage] = (), **config: Any) -> None:
+        self.way = way
+        self.history = history
+        self.config = {"instructions": "Be brief.", **config}
+
+    async def ask(self, server: Upstream, prompt: str = "Hi") -> Any:
+        heard: list[Any] = []
+        spent = Spent()
+        token = spent_here.set(spent)
+        agent = server.agent(QUICK, **self.config)
+        try:
+            async with agent.run_stream(prompt, message_history=list(self.history)) as result:
+                live = live_stream(result.run_id)
+                assert live is not None
+                said = await getattr(self, self.way)(result, live, heard)
+            after = [plain(one) for one in result.all_messages()]
+            seen: Any = (said, result.usage, plain(result.response), after)
+        except Exception as raised:  # noqa: BLE001  whatever it is, it must be the same
+            seen = failure(raised)
+        finally:
+            spent_here.reset(token)
+        return heard, seen, spent.usages, spent.finish_reason
+
+    async def warm(self, server: Upstream) -> Any:
+        return await self.ask(server, WARM)
+
+    async def live(self, result: Any, live: Any, heard: list[Any]) -> Any:
+        got: list[Delta] = []
+        try:
+            async for one in live.events("N", structured="output_type" in self.config):
+                got.append(one)  # noqa: PERF401  they stay when it fails
+        finally:
+            heard += joined_deltas(got)
+        output = await result.get_output()
+        return output, live.finish_reason, live.usage, live.refused
+
+    async def node(self, result: Any, live: Any, heard: list[Any]) -> Any:
+        live.sufficed = True
+        return await self.live(result, live, heard)
+
+    async def settled(self, result: Any, live: Any, heard: list[Any]) -> Any:
+        live.sufficed = True
+        async for one in live.events("N", structured=True):
+            heard.append(one)  # noqa: PERF401  they stay when it fails
+        seen = [one async for one in result.stream_response(debounce_by=None)]
+        return result.result.output, plain(seen[-1])
+
+    async def output(self, result: Any, live: Any, heard: list[Any]) -> Any:
+        return await result.get_output()
+
+    async def deltas(self, result: Any, live: Any, heard: list[Any]) -> Any:
+        return "".join([one async for one in result.stream_text(delta=True, debounce_by=None)])
+
+    async def snapshots(self, result: Any, live: Any, heard: list[Any]) -> Any:
+        # Debounced: pydantic-ai asks for each event in a task of its own.
+        return [one async for one in result.stream_text(debounce_by=0.001)][-1:]
+
+    async def responses(self, result: Any, live: Any, heard: list[Any]) -> Any:
+        return plain([one async for one in result.stream_response(debounce_by=None)][-1])

@@ -4,34 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterable, AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pydantic import BaseModel
-from pydantic_ai import Agent
-from pydantic_ai.capabilities import AbstractCapability, Hooks
 from pydantic_ai.messages import (
-    FinalResultEvent,
     ModelMessage,
     ModelRequest,
     ModelResponse,
-    PartEndEvent,
-    PartStartEvent,
     SystemPromptPart,
     TextPart,
     UserPromptPart,
 )
-from pydantic_ai.output import NativeOutput, PromptedOutput
 from tests.models.plain_ways import (
     WARM,
     Answer,
+    Run,
     both_ways,
-    failure,
-    joined,
     mapped,
     plain,
     saying,
@@ -49,92 +41,14 @@ from tests.models.upstream import (
     usage,
 )
 
-from launchpad.events import Delta, TextDelta
 from launchpad.models import aclose_clients
-from launchpad.models.scope import RequestScope, Spent, request_scope, spent_here
+from launchpad.models.scope import RequestScope, request_scope
 from launchpad.models.streaming import live_stream
-from launchpad.settings import Settings
 
-QUICK = Settings(first_token_timeout=0.3, stall_timeout=0.3)
 HISTORY: list[ModelMessage] = [
     ModelRequest(parts=[UserPromptPart("Before")], instructions="Others then."),
     ModelResponse(parts=[TextPart("Then.")]),
 ]
-
-
-def joined_deltas(heard: Sequence[Delta]) -> list[Any]:
-    """One entry for the texts that follow each other."""
-    found: list[Any] = []
-    for one in heard:
-        if isinstance(one, TextDelta) and found and isinstance(found[-1], str):
-            found[-1] += one.text
-        else:
-            found.append(one.text if isinstance(one, TextDelta) else one)
-    return found
-
-
-class Run:
-    """Reads one run of an agent in the way that its name says, and tells what came of it."""
-
-    def __init__(self, way: str, *, history: Sequence[ModelMessage] = (), **config: Any) -> None:
-        self.way = way
-        self.history = history
-        self.config = {"instructions": "Be brief.", **config}
-
-    async def ask(self, server: Upstream, prompt: str = "Hi") -> Any:
-        heard: list[Any] = []
-        spent = Spent()
-        token = spent_here.set(spent)
-        agent = server.agent(QUICK, **self.config)
-        try:
-            async with agent.run_stream(prompt, message_history=list(self.history)) as result:
-                live = live_stream(result.run_id)
-                assert live is not None
-                said = await getattr(self, self.way)(result, live, heard)
-            after = [plain(one) for one in result.all_messages()]
-            seen: Any = (said, result.usage, plain(result.response), after)
-        except Exception as raised:  # noqa: BLE001  whatever it is, it must be the same
-            seen = failure(raised)
-        finally:
-            spent_here.reset(token)
-        return heard, seen, spent.usages, spent.finish_reason
-
-    async def warm(self, server: Upstream) -> Any:
-        return await self.ask(server, WARM)
-
-    async def live(self, result: Any, live: Any, heard: list[Any]) -> Any:
-        got: list[Delta] = []
-        try:
-            async for one in live.events("N", structured="output_type" in self.config):
-                got.append(one)  # noqa: PERF401  they stay when it fails
-        finally:
-            heard += joined_deltas(got)
-        output = await result.get_output()
-        return output, live.finish_reason, live.usage, live.refused
-
-    async def node(self, result: Any, live: Any, heard: list[Any]) -> Any:
-        live.sufficed = True
-        return await self.live(result, live, heard)
-
-    async def settled(self, result: Any, live: Any, heard: list[Any]) -> Any:
-        live.sufficed = True
-        async for one in live.events("N", structured=True):
-            heard.append(one)  # noqa: PERF401  they stay when it fails
-        seen = [one async for one in result.stream_response(debounce_by=None)]
-        return result.result.output, plain(seen[-1])
-
-    async def output(self, result: Any, live: Any, heard: list[Any]) -> Any:
-        return await result.get_output()
-
-    async def deltas(self, result: Any, live: Any, heard: list[Any]) -> Any:
-        return "".join([one async for one in result.stream_text(delta=True, debounce_by=None)])
-
-    async def snapshots(self, result: Any, live: Any, heard: list[Any]) -> Any:
-        # Debounced: pydantic-ai asks for each event in a task of its own.
-        return [one async for one in result.stream_text(debounce_by=0.001)][-1:]
-
-    async def responses(self, result: Any, live: Any, heard: list[Any]) -> Any:
-        return plain([one async for one in result.stream_response(debounce_by=None)][-1])
 
 
 WAYS = ["live", "node", "settled", "output", "deltas", "snapshots", "responses"]
@@ -183,123 +97,6 @@ def test_they_are_learnt(monkeypatch: pytest.MonkeyPatch) -> None:
     with mapped(monkeypatch) as asked:
         both_ways(saying(ANSWERS["text"]), run.ask, run.warm)
     assert asked == ["Hi", WARM, WARM]
-
-
-class Ticket(BaseModel):
-    title: str
-    lines: list[int] = []
-
-
-class Other(BaseModel):
-    title: str
-    lines: list[str] = []
-
-
-JSON: dict[str, Sequence[bytes]] = {
-    "a document": [*text('{"title": "a', '", "lines": [1, ', "2]}"), STOP, usage(3, 9), DONE],
-    "another": [*text('{"lines": [1]}'), STOP, usage(3, 9), DONE],
-    "words": [*text("Sure! Here it is."), STOP, usage(3, 9), DONE],
-    "cut off": [*text('{"title": "a'), event(chunk({}, "length")), usage(3, 9), DONE],
-    "refused": [*text(), event(chunk({"refusal": "No."})), STOP, usage(3, 9), DONE],
-    "broken": [*text('{"title": "a'), b"data: {half\n\n"],
-    "nothing": [*text(), STOP, usage(3, 9), DONE],
-}
-
-
-@pytest.mark.parametrize("way", ["live", "node", "settled", "output", "responses"])
-@pytest.mark.parametrize("cut", [0, -1])
-@pytest.mark.parametrize("name", JSON)
-def test_whoever_reads_a_document(name: str, cut: int, way: str) -> None:
-    run = Run(way, output_type=Ticket)
-    usual, learnt = both_ways(saying(JSON[name], cut), run.ask, run.warm)
-    assert learnt == [usual, usual]
-
-
-def test_requests_for_a_document_are_learnt_and_not_mixed_up(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    sent: list[Any] = []
-
-    async def answer(call: Call) -> None:
-        sent.append(call.body)
-        await saying(JSON["a document"])(call)
-
-    async def ask(server: Upstream) -> Any:
-        return [await run.ask(server) for run in runs]
-
-    forms: list[Any] = [
-        Ticket,
-        Other,
-        str,
-        NativeOutput(Ticket, name="named"),
-        NativeOutput(Ticket, description="Said."),
-        NativeOutput(Ticket, strict=False),
-        PromptedOutput(Ticket),
-    ]
-    runs = [Run("settled", output_type=form) for form in forms]
-    with mapped(monkeypatch) as asked:
-        usual, learnt = both_ways(answer, ask, ask, times=1)
-    assert learnt == [usual]
-    # The first of each form that is learnt, here and there, the answer that shows what its counts
-    # mean, and each of the one form that is not learnt.
-    assert asked == ["Hi"] * (6 + 6 + 1 + 5)
-    assert sent[-7:] == sent[:7]
-    assert len({json.dumps(one) for one in sent[:7]}) == 7
-
-
-class Listener(AbstractCapability[Any]):
-    """Hears a run's events beside whoever reads its result."""
-
-    def __init__(self) -> None:
-        self.heard: list[Any] = []
-
-    async def wrap_run_event_stream(
-        self, ctx: Any, *, stream: AsyncIterable[Any]
-    ) -> AsyncIterator[Any]:
-        async for one in stream:
-            self.heard.append(one)
-            yield one
-
-
-@pytest.mark.parametrize("way", ["live", "node"])
-def test_who_listens_to_the_run_is_told_its_events_all_the_same(way: str) -> None:
-    async def ask(server: Upstream) -> Any:
-        listener, run = Listener(), Run(way)
-        agent = server.agent(QUICK, **run.config)
-        async with agent.run_stream("Hi", capabilities=[listener]) as result:
-            said = await getattr(run, way)(result, live_stream(result.run_id), [])
-        # When the final result is announced is another matter: `AgentView` does it at once.
-        return said, joined(
-            [one for one in listener.heard if not isinstance(one, FinalResultEvent)]
-        )
-
-    usual, learnt = both_ways(saying(ANSWERS["text"]), ask, Run("live").warm)
-    assert learnt == [usual, usual]
-    assert [type(one) for one in usual[1]] == [PartStartEvent, PartEndEvent]
-
-
-@pytest.mark.parametrize("when", ["between runs", "within a run"])
-def test_so_is_who_comes_late(when: str) -> None:
-    heard: list[Any] = []
-
-    async def ask(server: Upstream) -> Any:
-        hooks: Hooks[Any] = Hooks()
-        agent = Agent(server.agent(QUICK).model, capabilities=[hooks])
-
-        async def run(*, listens: bool) -> None:
-            async with agent.run_stream("Hi") as result:
-                if listens:
-                    hooks.on.event(lambda ctx, event: heard.append(event))
-                await Run("node").node(result, live_stream(result.run_id), [])
-
-        for _ in range(3):
-            await run(listens=False)
-        if when == "between runs":
-            hooks.on.event(lambda ctx, event: heard.append(event))
-        await run(listens=when == "within a run")
-
-    both_ways(saying(ANSWERS["text"]), ask, Run("live").warm, times=1)
-    assert {PartStartEvent, PartEndEvent} <= {type(one) for one in heard}
 
 
 def refusing(status: int, body: object, *headers: str) -> Answer:
