@@ -87,7 +87,7 @@ class ReadingProtocol(HttpToolsProtocol):
         except httptools.HttpParserUpgrade as upgrade:
             if self._should_upgrade():
                 self.handle_websocket_upgrade()
-            elif self.parser.should_upgrade() and self._ignores_upgrade():
+            elif self._ignores_upgrade():
                 self._parse(self._without_upgrade() + data[upgrade.args[0] :])
 
     def on_headers_complete(self) -> None:
@@ -96,7 +96,7 @@ class ReadingProtocol(HttpToolsProtocol):
         if self._head > MAX_HEAD and self._size_of_head() > MAX_HEAD:
             self._too_large = True
             raise ValueError("the request's head is too large")
-        if not (self.parser.should_upgrade() and self._ignores_upgrade()):
+        if not self._ignores_upgrade():
             super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
@@ -107,7 +107,7 @@ class ReadingProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Called by the parser."""
         self._head = 0
-        if not (self.parser.should_upgrade() and self._ignores_upgrade()):
+        if not self._ignores_upgrade():
             super().on_message_complete()
 
     def on_response_complete(self) -> None:
@@ -157,8 +157,10 @@ class ReadingProtocol(HttpToolsProtocol):
         self.loop.call_later(LINGER, self.transport.close)
 
     def _ignores_upgrade(self) -> bool:
-        """Whether the upgrade that a request asks for is one that is not offered here."""
-        return not self._should_upgrade() and self.parser.get_method() != b"CONNECT"
+        parser = self.parser
+        if not parser.should_upgrade() or self._should_upgrade():
+            return False
+        return parser.get_method() != b"CONNECT"
 
     def _without_upgrade(self) -> bytes:
         """The request's head again, for a parser of its own: the old one sees no body."""
