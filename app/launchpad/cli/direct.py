@@ -10,7 +10,8 @@ from typing import Any, cast
 from starlette._exception_handler import wrap_app_handling_exceptions
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.errors import ServerErrorMiddleware
-from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+from launchpad.cli.cycle import Cycle
 
 __all__ = ["DirectBody", "beneath_starlette"]
 
@@ -24,7 +25,7 @@ class DirectBody:
 
     __slots__ = ("_cycle", "_left")
 
-    def __init__(self, cycle: RequestResponseCycle) -> None:
+    def __init__(self, cycle: Cycle) -> None:
         self._cycle = cycle
         self._left: Callable[[], None] | None = None
 
@@ -47,11 +48,15 @@ class DirectBody:
         """See `Direct`."""
         return self._cycle.flow.write_paused
 
+    def join_head(self) -> None:
+        """See `Direct`."""
+        self._cycle.join_head()
+
     def has_room(self) -> bool:
         """See `Direct`."""
         cycle = self._cycle
         # False before the head, for a body with a length, and in answer to HEAD.
-        return bool(cycle.chunked_encoding) and not cycle.flow.write_paused
+        return cycle.writes_chunks and not cycle.flow.write_paused
 
     def write(self, data: bytes) -> bool:
         """See `Direct`."""

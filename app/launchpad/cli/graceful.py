@@ -14,12 +14,14 @@ from types import FrameType
 from typing import cast
 
 import uvicorn
+from uvicorn.server import ServerState
 
 from launchpad.cli.ending import HURRY, OVERTIME, end_within
+from launchpad.cli.huge_pages import HugePages
 from launchpad.cli.protocol import LaunchpadProtocol
 from launchpad.runs.in_process import RUNS_STATE, Runs
 
-__all__ = ["GracefulServer"]
+__all__ = ["GracefulServer", "Idle"]
 
 logger = logging.getLogger("launchpad.server")
 
@@ -32,6 +34,8 @@ CANCELLATION = 1.0
 STUBBORN = 4.0
 """Seconds that what is left after the application's own end may hold up the process's."""
 TICK = 0.05
+IDLE_TICKS = 10
+"""Of uvicorn's ticks, a tenth of a second each: so long without a request, and nobody waits."""
 
 
 class GracefulServer(uvicorn.Server):
@@ -65,6 +69,8 @@ class GracefulServer(uvicorn.Server):
         self._follows = follows
         self._ends_process = False
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._heap: HugePages | None = None
+        self._idle = Idle()
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until a signal, as the last that this process does."""
@@ -78,8 +84,15 @@ class GracefulServer(uvicorn.Server):
         _settle_memory()
         if self._ends_process:
             _name_the_loop()
+            self._heap = HugePages()
         if self.started and self._ready is not None:
             self._ready()
+
+    async def on_tick(self, counter: int) -> bool:
+        """Called by uvicorn ten times a second; True ends the server."""
+        if self._heap is not None and self._idle.ticks(self.server_state) >= IDLE_TICKS:
+            self._heap = self._heap if self._heap.move_one() else None
+        return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """The first signal ends the server, a second one hurries."""
@@ -162,6 +175,21 @@ class GracefulServer(uvicorn.Server):
             task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=CANCELLATION)
+
+
+class Idle:
+    """For how long a server has had nothing to do."""
+
+    def __init__(self) -> None:
+        self._requests = 0
+        self._ticks = 0
+
+    def ticks(self, state: ServerState) -> int:
+        """Ticks without a request, this one included."""
+        is_idle = not state.tasks and state.total_requests == self._requests
+        self._ticks = self._ticks + 1 if is_idle else 0
+        self._requests = state.total_requests
+        return self._ticks
 
 
 class _Takers:

@@ -8,6 +8,8 @@ import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from launchpad.cli.cycle import Cycle
+
 __all__ = ["LINGER", "ReadingProtocol"]
 
 LINGER = 2.0
@@ -36,7 +38,7 @@ class ReadingProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._running: RequestResponseCycle | None = None
+        self._running: Cycle | None = None
         self._head = 0
         """Bytes received since the last part of a body, or the last request's end."""
         self._too_large = self._refused = False
@@ -121,7 +123,9 @@ class ReadingProtocol(HttpToolsProtocol):
             self._expect_more()
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
-        self._running = cycle
+        # uvicorn makes it by that class's name.
+        cycle.__class__ = Cycle
+        self._running = cast("Cycle", cycle)
         if not self.pipeline:
             self._ahead = 0
         super()._start_asgi_task(cycle, app)

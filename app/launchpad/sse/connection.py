@@ -27,6 +27,9 @@ class Direct(Protocol):
         """Whether a `send` would wait now, because the client takes nothing."""
         ...
 
+    def join_head(self) -> None:
+        """The head comes next, and at once after it a part of the body: one write will do."""
+
     def has_room(self) -> bool:
         """Whether `write` may be used now: after the head, while the client takes what it gets."""
         ...

@@ -115,6 +115,8 @@ class SSEResponse:
             guard = _SendGuard(self, loop, asyncio.current_task(), scope)
         try:
             self._blocked_since = loop.time()
+            if direct is not None:
+                direct.join_head()
             await send(self._head(scope))
             data, more = first, True
             while more and not self._left:
