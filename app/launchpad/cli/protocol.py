@@ -11,7 +11,7 @@ import socket
 import struct
 import sys
 from asyncio import TimerHandle
-from typing import Any, cast
+from typing import Any
 
 from starlette.types import Receive, Send
 
@@ -95,7 +95,8 @@ class LaunchpadProtocol(ReadingProtocol):
     def on_message_begin(self) -> None:
         """Called by the parser."""
         super().on_message_begin()
-        cast("dict[str, Any]", self.scope)["extensions"] = self._extensions
+        scope: Any = self.scope
+        scope["extensions"] = self._extensions
 
     def on_response_complete(self) -> None:
         """Called when the response's last bytes were handed to the transport."""

@@ -16,6 +16,14 @@ from launchpad.workflows.catalog import ServedWorkflow
 
 __all__ = ["Readiness", "look_at", "preload"]
 
+_NEEDED = (
+    "models.direct",
+    "models.local",
+    "models.openai_compatible.models",
+    "wire.openai_chat.history",
+)
+"""Modules that a run with a model imports when it comes to it."""
+
 
 @dataclass
 class Readiness:
@@ -52,8 +60,8 @@ def look_at(served: Iterable[ServedWorkflow], settings: Settings) -> Readiness:
 def preload(workflows: Iterable[type[Workflow]]) -> None:
     """Import what agents need when they are first asked, so that no request waits for it."""
     if any(True for workflow in workflows for _ in _configs(workflow)):
-        for name in ("launchpad.models.openai_compatible.models", "launchpad.models.local"):
-            import_module(name)
+        for name in _NEEDED:
+            import_module(f"launchpad.{name}")
 
 
 def _configs(workflow: type[Workflow]) -> Iterator[AgentConfig]:

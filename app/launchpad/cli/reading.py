@@ -79,7 +79,7 @@ class ReadingProtocol(HttpToolsProtocol):
             return
         if self.pipeline:
             self._look_ahead(len(data))
-        cycle = cast("RequestResponseCycle | None", self.cycle)
+        cycle: Any = self.cycle
         if cycle is None or cycle.response_complete or (cycle.more_body and not self.pipeline):
             self._expect_more()
 
@@ -122,10 +122,10 @@ class ReadingProtocol(HttpToolsProtocol):
         elif cycle.more_body:
             self._expect_more()
 
-    def _start_asgi_task(self, cycle: RequestResponseCycle, app: Any) -> None:
+    def _start_asgi_task(self, cycle: Any, app: Any) -> None:
         # uvicorn makes it by that class's name.
         cycle.__class__ = Cycle
-        self._running = cast("Cycle", cycle)
+        self._running = cycle
         if not self.pipeline:
             self._ahead = 0
         super()._start_asgi_task(cycle, app)

@@ -48,7 +48,7 @@ def build_agent(
         asyncio.get_running_loop()
     except RuntimeError:
         return build()
-    memo: Memo[Agent[Any, Any]] = loop_scope().kept.setdefault(_AGENTS, Memo())
+    memo: Memo[Agent[Any, Any]] = loop_scope().memo(_AGENTS)
     # The kept agent holds the model that stands in, so its id names no other one.
     override = id(model_override.get())
     form, traced = allow_client_form, instrument is not None

@@ -1,6 +1,7 @@
 """One request to a model, without an agent's loop around it: what a chat model needs.
 
-pydantic-ai's agent costs about 2 ms a run; `pydantic_ai.direct` about a tenth of that.
+pydantic-ai's agent costs about 2 ms a run; `pydantic_ai.direct` about a tenth of that. To be
+imported when it is first needed: pydantic-ai's import takes longer than a command's `--help`.
 """
 
 from __future__ import annotations
@@ -8,25 +9,30 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, cast
+from typing import Any
+
+from pydantic_ai import ModelSettings
+from pydantic_ai.direct import model_request_stream
+from pydantic_ai.messages import InstructionPart, ModelMessage
+from pydantic_ai.models import Model, ModelRequestParameters
+from pydantic_ai.models.instrumented import InstrumentationSettings
 
 from launchpad.errors import ConfigurationError
 from launchpad.models.agent import instructions_of
+from launchpad.models.chat_live import ChatLive
 from launchpad.models.config import AgentConfig
+from launchpad.models.live import LiveStream
+from launchpad.models.live_of import live_for_client, live_of
+from launchpad.models.openai_compatible.learnt import (
+    LearntRequests,
+    PlainRequest,
+    plain_request,
+)
+from launchpad.models.openai_compatible.stream import ChatStream
+from launchpad.models.opening import Opening
 from launchpad.models.provider import build_model
-from launchpad.models.scope import merged_settings, request_scope
+from launchpad.models.scope import RequestScope, merged_settings, request_scope
 from launchpad.observe.tracing import instrumentation
-
-if TYPE_CHECKING:
-    from pydantic_ai import ModelSettings
-    from pydantic_ai.messages import ModelMessage
-    from pydantic_ai.models import Model, ModelRequestParameters
-    from pydantic_ai.models.instrumented import InstrumentationSettings
-
-    from launchpad.models.live import LiveStream
-    from launchpad.models.openai_compatible.learnt import LearntRequests, PlainRequest
-    from launchpad.models.openai_compatible.stream import ChatStream
-    from launchpad.models.scope import RequestScope
 
 __all__ = ["OpenAnswer"]
 
@@ -53,14 +59,11 @@ class OpenAnswer:
         self._usual: AbstractAsyncContextManager[LiveStream] | None = None
 
     async def __aenter__(self) -> LiveStream:
-        from launchpad.models.live_of import live_for_client
-        from launchpad.models.openai_compatible.learnt import plain_request
-
         config = self._config
         _check(config)
         scope = request_scope.get()
         model = build_model(config)
-        given = cast("ModelSettings | None", config.model_settings)
+        given: Any = config.model_settings
         settings = merged_settings(scope, given, client_form=self._form)
         traced = instrumentation()
         learnt = None
@@ -105,13 +108,6 @@ async def _open_usually(
     learnt: tuple[LearntRequests, PlainRequest] | None,
 ) -> AsyncGenerator[LiveStream]:
     """By `pydantic_ai.direct`; `learnt` takes note of what was sent."""
-    from pydantic_ai.direct import model_request_stream
-    from pydantic_ai.models import ModelRequestParameters
-
-    from launchpad.models.chat_live import ChatLive
-    from launchpad.models.live_of import live_of
-    from launchpad.models.opening import Opening
-
     with Opening(model, settings, parameters or ModelRequestParameters(), scope) as asked:
         async with model_request_stream(
             model,
@@ -146,7 +142,4 @@ def _parameters(config: AgentConfig) -> ModelRequestParameters | None:
     texts = instructions_of(config)
     if not texts:
         return None
-    from pydantic_ai.messages import InstructionPart
-    from pydantic_ai.models import ModelRequestParameters
-
     return ModelRequestParameters(instruction_parts=[InstructionPart(content=t) for t in texts])

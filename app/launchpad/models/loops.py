@@ -33,6 +33,13 @@ class LoopScope:
         with suppress(StopIteration):
             self._guard.__anext__().send(None)
 
+    def memo(self, name: str) -> Memo[Any]:
+        """The `Memo` that is kept under `name`, made on first use."""
+        if name not in self.kept:
+            self.kept[name] = Memo[Any]()
+        found: Memo[Any] = self.kept[name]
+        return found
+
     def at_close(self, closer: Closer) -> None:
         """Call `closer` when this loop's things are closed; the last one first."""
         self._closers.append(closer)

@@ -194,7 +194,7 @@ def build_model(config: AgentConfig, settings: Settings | None = None) -> Model:
     except RuntimeError:
         return _build(resolve(config, settings), settings)
     scope = loop_scope()
-    memo: Memo[Model] = scope.kept.setdefault(_MODELS, Memo())
+    memo: Memo[Model] = scope.memo(_MODELS)
     # What a config that names no model resolves to is in it too: `settings.model`.
     key = (
         config.model_provider,

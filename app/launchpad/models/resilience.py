@@ -58,7 +58,7 @@ def resilient(config: AgentConfig, settings: Settings) -> Model:
         asyncio.get_running_loop()
     except RuntimeError:
         return build()
-    memo: Memo[Model] = loop_scope().kept.setdefault(_MODELS, Memo())
+    memo: Memo[Model] = loop_scope().memo(_MODELS)
     return memo.get((config, *model_settings_key(settings)), build)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -33,7 +33,8 @@ def coalesce(events: Sequence[RunEvent]) -> list[RunEvent]:
     merged: list[RunEvent] = []
     group: list[Any] = []
     kind: Any = None
-    for event in cast("Sequence[Any]", events):
+    event: Any
+    for event in events:
         if event.__class__ is kind and event.node == group[0].node:
             group.append(event)
             continue

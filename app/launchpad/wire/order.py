@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import cast
+from typing import Any
 
 from msgspec.structs import replace
 
@@ -84,7 +84,8 @@ class Order:
         to be held than the limit allows.
         """
         if event.__class__ in _DELTAS or isinstance(event, _SAID):
-            return self._speak(cast("Delta", event))
+            words: Any = event
+            return self._speak(words)
         if isinstance(event, NodeStarted):
             self._enter(event)
             return ()
@@ -224,14 +225,15 @@ class Order:
         kinds = _field_of(event)
         if not kinds:
             return event
-        words = cast("_Words", event)
+        words: Any = event
         last = self._last_writer.get(kinds)
         self._last_writer[kinds] = words.node
         if words.node == self.floor:
             self.opened |= kinds
         if last is None or last == words.node:
             return event
-        return replace(words, text=PARAGRAPH + words.text)
+        opened: RunEvent = replace(words, text=PARAGRAPH + words.text)
+        return opened
 
 
 def _field_of(event: RunEvent) -> frozenset[type[RunEvent]]:

@@ -10,7 +10,6 @@ from launchpad.core.nodes.agent import conversation
 from launchpad.core.nodes.base import Node
 from launchpad.core.task import TaskContext
 from launchpad.models.config import AgentConfig
-from launchpad.models.direct import OpenAnswer
 from launchpad.models.provider import build_model, reads_upstream_itself
 from launchpad.models.scope import count_usage, request_scope
 
@@ -56,6 +55,8 @@ class ModelStreamingNode(Node):
 
     async def process(self, task_context: TaskContext) -> AsyncIterator[Any]:
         """Stream the model's answer to `get_messages`."""
+        from launchpad.models.direct import OpenAnswer
+
         scope = request_scope.get()
         form = self.takes_client_form
         structured = form and scope is not None and scope.response_format is not None

@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any, Literal, TypeAlias, cast
+from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
@@ -284,7 +284,7 @@ def _decode_object(data: bytes) -> Chunk:
             raise GarbageError("an event is not JSON") from error
     if not isinstance(value, dict):
         raise GarbageError("an event is not a JSON object")
-    return cast("Chunk", value)
+    return value  # pyright: ignore[reportUnknownVariableType]
 
 
 def _is_first_alone(choices: Any) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -63,7 +63,8 @@ class WordsChoice:
         order = self._order
         heads = self._heads
         append = out.append
-        for event in cast("Sequence[Any]", events):
+        event: Any
+        for event in events:
             kind: type[RunEvent] = event.__class__
             if kind in order.opened and event.node == order.floor:
                 # The way of nearly every token: nothing but its text is new.

@@ -1,13 +1,28 @@
 """A conversation as pydantic-ai's messages.
 
-pydantic-ai is imported when it is first needed: its import takes longer than a command's `--help`.
+To be imported when it is first needed: pydantic-ai's import takes longer than a command's `--help`.
 """
 
 from __future__ import annotations
 
 import mimetypes
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from pydantic_ai.messages import (
+    BinaryContent,
+    ModelMessage,
+    ModelRequest,
+    ModelRequestPart,
+    ModelResponse,
+    SystemPromptPart,
+    ToolCallPart,
+    ToolReturnPart,
+    UserContent,
+    UserPromptPart,
+)
+from pydantic_ai.messages import ImageUrl as ImageContent
+from pydantic_ai.messages import TextPart as Words
 
 from launchpad.wire.openai_chat.messages import (
     AssistantMessage,
@@ -30,14 +45,6 @@ from launchpad.wire.openai_chat.parts import (
     decode_data_url,
     text_of,
 )
-
-if TYPE_CHECKING:
-    from pydantic_ai.messages import (
-        ModelMessage,
-        ModelRequestPart,
-        ModelResponse,
-        UserContent,
-    )
 
 __all__ = ["to_model_messages", "to_user_prompt"]
 
@@ -65,8 +72,6 @@ def to_model_messages(messages: Sequence[_Message]) -> list[ModelMessage]:
     A tool's result gets its tool's name from the call that it answers. An assistant's message
     with neither words nor calls is left out.
     """
-    from pydantic_ai.messages import ModelRequest
-
     result: list[ModelMessage] = []
     waiting: list[ModelRequestPart] = []
     names: dict[str, str] = {}
@@ -90,12 +95,6 @@ def _request_part(
     message: SystemMessage | DeveloperMessage | UserMessage | ToolMessage | FunctionMessage,
     names: dict[str, str],
 ) -> ModelRequestPart:
-    from pydantic_ai.messages import (
-        SystemPromptPart,
-        ToolReturnPart,
-        UserPromptPart,
-    )
-
     if isinstance(message, UserMessage):
         return UserPromptPart(content=to_user_prompt(message))
     if isinstance(message, ToolMessage):
@@ -114,13 +113,9 @@ def _request_part(
 
 
 def _response(message: AssistantMessage, position: int, names: dict[str, str]) -> ModelResponse:
-    from pydantic_ai.messages import ModelResponse as Response
-    from pydantic_ai.messages import TextPart as Text
-    from pydantic_ai.messages import ToolCallPart
-
     parts: list[Any] = []
     if words := _assistant_words(message):
-        parts.append(Text(content=words))
+        parts.append(Words(content=words))
     for call in message.tool_calls or ():
         names[call.id] = call.function.name
         parts.append(ToolCallPart(call.function.name, call.function.arguments, call.id))
@@ -129,7 +124,7 @@ def _response(message: AssistantMessage, position: int, names: dict[str, str]) -
         name = message.function_call.name
         names[_function_key(name)] = f"call_{position}"
         parts.append(ToolCallPart(name, message.function_call.arguments, f"call_{position}"))
-    return Response(parts=parts)
+    return ModelResponse(parts=parts)
 
 
 def _function_key(name: str) -> str:
@@ -155,12 +150,10 @@ def _user_content(part: TextPart | ImagePart | AudioPart | FilePart) -> UserCont
 
 
 def _image(image: ImageUrl) -> UserContent:
-    from pydantic_ai.messages import ImageUrl as Url
-
     metadata = {"detail": image.detail} if image.detail is not None else None
     if image.url.startswith("data:"):
         return _binary(*decode_data_url(image.url), metadata)
-    return Url(url=image.url, vendor_metadata=metadata)
+    return ImageContent(url=image.url, vendor_metadata=metadata)
 
 
 def _file(file: FileData) -> UserContent:
@@ -171,7 +164,5 @@ def _file(file: FileData) -> UserContent:
 
 
 def _binary(data: bytes, media_type: str, metadata: dict[str, Any] | None = None) -> UserContent:
-    from pydantic_ai.messages import BinaryContent
-
     content = BinaryContent(data=data, media_type=media_type, vendor_metadata=metadata)
     return BinaryContent.narrow_type(content)

@@ -47,6 +47,8 @@ class ChatModel(BaseModel):
 
 def member(value: Any, name: str) -> Any:
     """What a mapping or an object has under `name`; None where it has nothing."""
+    if value.__class__ is dict:
+        return value.get(name)
     if isinstance(value, Mapping):
         return cast("Mapping[str, Any]", value).get(name)
     return getattr(value, name, None)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, TypedDict
 
 from pydantic import Field, model_validator
 
-from launchpad.wire.openai_chat import consistency, history
+from launchpad.wire.openai_chat import consistency
 from launchpad.wire.openai_chat.messages import (
     ChatMessage,
     UserMessage,
@@ -138,6 +138,8 @@ class OpenAIChatSchema(ChatModel):
         Where the conversation goes on after it with tool results, or has no user message, this
         is the whole conversation, and `get_user_prompt` is None.
         """
+        from launchpad.wire.openai_chat import history
+
         end = self._prompt_position()
         if end is None:
             return self.get_messages()
@@ -150,6 +152,8 @@ class OpenAIChatSchema(ChatModel):
 
         None where there is nothing new from a user: see `get_message_history`.
         """
+        from launchpad.wire.openai_chat import history
+
         position = self._prompt_position()
         if position is None:
             return None
@@ -158,6 +162,8 @@ class OpenAIChatSchema(ChatModel):
 
     def get_messages(self) -> list[ModelMessage]:
         """The whole conversation as pydantic-ai's messages, for one request to a model."""
+        from launchpad.wire.openai_chat import history
+
         return history.to_model_messages(self.messages)
 
     def model_settings(self) -> ModelSettings:
