@@ -69,7 +69,7 @@ class Cycle(RequestResponseCycle):
         if message.get("status") != 200 or self.scope["method"] == "HEAD":
             return b""
         lines = _lines((*self.default_headers, *message.get("headers", ())))
-        if not lines:
+        if lines is None:
             return b""
         self.response_started = self.chunked_encoding = True
         self.waiting_for_100_continue = False
@@ -100,14 +100,14 @@ class Cycle(RequestResponseCycle):
         return {**message, "headers": kept}
 
 
-def _lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+def _lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
+    """The lines of a head's headers; None where one of them is uvicorn's to judge, or to read."""
     lines = [_line(name, value) for name, value in headers]
-    return b"".join(lines) if all(lines) else b""
+    return b"".join(lines) if all(lines) else None
 
 
 @lru_cache(maxsize=256)
 def _line(name: bytes, value: bytes) -> bytes:
-    """A header's line; empty where it is uvicorn's to judge, or to read."""
     name = name.lower()
     if HEADER_RE.search(name) or HEADER_VALUE_RE.search(value) or name in _FRAMING:
         return b""
