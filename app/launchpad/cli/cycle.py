@@ -22,9 +22,8 @@ _KEEP_ALIVE = (b"connection", b"keep-alive")
 class Cycle(RequestResponseCycle):
     """One request and its response; one of uvicorn's becomes this by its `__class__`.
 
-    - A head that comes with the first bytes of its body leaves in one write with them, and its
-      headers are not looked at again by two patterns each: together a tenth of what a short
-      answer costs after the upstream's.
+    - A head that comes with the first bytes of its body leaves in one write with them, and headers
+      that were looked at are not looked at again, by two patterns each.
     - An HTTP/1.0 client gets a body without a length as it is, up to the connection's end;
       uvicorn sends it in chunks, which HTTP/1.0 does not know (RFC 9112, 6.1).
     - A connection that will be closed is not called `keep-alive` too.
