@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 import socket
-import threading
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from starlette.types import Receive, Scope, Send
 
@@ -32,10 +31,11 @@ class Counting(LaunchpadProtocol):
     """Notes what is written to the client."""
 
     writes: list[bytes]
+    logs = False
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.access_log = False  # as under `launchpad serve`
+        self.access_log = self.logs  # not, under `launchpad serve`
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(Noting(transport))
@@ -57,12 +57,12 @@ class Noting:
 class Answer:
     """What the app answers next."""
 
-    headers: list[Header] = field(default_factory=list)
+    headers: Iterable[Any] = field(default_factory=list)
     parts: list[bytes] = field(default_factory=lambda: [b"whole"])
     status: int = 200
     joins: bool = True
-    had_room: bool = False
-    given: threading.Event = field(default_factory=threading.Event)
+    at_once: bool = False
+    """All parts but the last are sent by tasks of their own."""
 
 
 class App:
@@ -82,12 +82,14 @@ class App:
             direct.join_head()
         start = {"type": "http.response.start", "status": answer.status}
         await send({**start, "headers": answer.headers})
-        answer.had_room = direct.has_room()
-        for part in answer.parts[:-1]:
-            await send({"type": "http.response.body", "body": part, "more_body": True})
-        await send({"type": "http.response.body", "body": answer.parts[-1], "more_body": False})
-        # After an error the server ends the connection itself.
-        answer.given.set()
+        parts = [{"type": "http.response.body", "body": part} for part in answer.parts]
+        ahead = [{**part, "more_body": True} for part in parts[:-1]]
+        if answer.at_once:
+            await asyncio.gather(*map(send, ahead))
+        else:
+            for part in ahead:
+                await send(part)
+        await send(parts[-1])
 
 
 @dataclass
@@ -97,11 +99,11 @@ class Served:
     app: App
     server: Server
 
-    def get(self, answer: Answer, method: bytes = b"GET") -> bytes:
-        """All that a client gets that asks for `answer`."""
+    def get(self, answer: Answer, method: bytes = b"GET", version: bytes = b"1.1") -> bytes:
+        """All that a client gets that asks for `answer`, and once more before it leaves."""
         self.app.answer = answer
-        request = b"%b / HTTP/1.1\r\nhost: x\r\n\r\n" % method
-        return answer_of(self.server, request, answer.given)
+        asked = b"%b / HTTP/%b\r\nhost: x\r\n" % (method, version)
+        return answer_of(self.server, asked + b"\r\n" + asked + b"connection: close\r\n\r\n")
 
 
 @pytest.fixture(scope="module")
@@ -111,60 +113,61 @@ def served() -> Iterator[Served]:
         yield Served(app, server)
 
 
-def answer_of(
-    server: Server, request: bytes, given: threading.Event | None = None, end: bytes = b""
-) -> bytes:
-    """All that comes on a connection, but the date: up to its end, which follows `given`."""
+def answer_of(server: Server, request: bytes, end: bytes = b"") -> bytes:
+    """All that comes on a connection, but the date: up to `end`, or its own end."""
     Counting.writes = []
     answer = b""
     with socket.create_connection(("127.0.0.1", server.port), timeout=20) as client:
         client.sendall(request)
-        if given is not None:
-            threading.Thread(target=_end_after, args=(client, given), daemon=True).start()
         while not (end and answer.endswith(end)) and (data := client.recv(65536)):
             answer += data
     return re.sub(rb"(?im)^date: .*\r\n", b"", answer)
 
 
-def _end_after(client: socket.socket, given: threading.Event) -> None:
-    # A client that ends its own half before has left.
-    with suppress(OSError):
-        if given.wait(20):
-            client.shutdown(socket.SHUT_WR)
-
-
 def test_a_head_leaves_with_the_first_part_of_its_body(served: Served) -> None:
-    answer = Answer([(b"X-Kind", b"test")], [b"one", b"two"])
-    assert served.get(answer) == (
-        b"HTTP/1.1 200 OK\r\nserver: uvicorn\r\nx-kind: test\r\ntransfer-encoding: chunked\r\n\r\n"
-        b"3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n"
-    )
-    assert len(Counting.writes) == 2
+    head = b"HTTP/1.1 200 OK\r\nserver: uvicorn\r\nx-kind: test\r\n"
+    body = b"transfer-encoding: chunked\r\n\r\n3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n"
+    whole = head + body + head + b"connection: close\r\n" + body
+    assert served.get(Answer([(b"X-Kind", b"test")], [b"one", b"two"])) == whole
     assert Counting.writes[0].endswith(b"\r\n\r\n3\r\none\r\n")
-    assert not answer.had_room, "a part would have come before the head"
+    assert Counting.writes[1] == b"3\r\ntwo\r\n0\r\n\r\n"
 
 
 def test_a_short_answer_is_one_write(served: Served) -> None:
     assert served.get(Answer()).endswith(b"\r\n\r\n5\r\nwhole\r\n0\r\n\r\n")
-    assert len(Counting.writes) == 1
+    assert Counting.writes[0].endswith(b"\r\n\r\n5\r\nwhole\r\n0\r\n\r\n")
 
 
-def test_a_body_without_bytes_ends_all_the_same(served: Served) -> None:
-    assert served.get(Answer(parts=[b""])).endswith(b"\r\n\r\n0\r\n\r\n")
+def test_with_an_access_log_uvicorn_writes_it(served: Served) -> None:
+    Counting.logs = True
+    try:
+        assert served.get(Answer()).endswith(b"\r\n\r\n5\r\nwhole\r\n0\r\n\r\n")
+    finally:
+        Counting.logs = False
+    assert Counting.writes[0].endswith(b"\r\n\r\n")
+    assert Counting.writes[1] == b"5\r\nwhole\r\n0\r\n\r\n"
+
+
+def test_headers_may_be_an_iterator(served: Served) -> None:
+    for joins in (True, False):
+        pairs = iter([(b"x-a", b"1"), (b"content-length", b"5")])
+        assert served.get(Answer(pairs, joins=joins)).startswith(
+            b"HTTP/1.1 200 OK\r\nserver: uvicorn\r\nx-a: 1\r\ncontent-length: 5\r\n\r\nwhole"
+        )
 
 
 _names = st.sampled_from(
     [b"x-a", b"X-B", b"connection", b"content-length", b"transfer-encoding", b"bad name", b"server"]
 )
 _values = st.sampled_from([b"1", b"4", b"chunked", b"close", b"Keep-Alive", b"a b", b"a\r\nb: c"])
+_bytes = st.one_of(_values, _values.map(bytearray), _values.map(memoryview))
+_parts = st.lists(st.sampled_from([b"", b"four", b"x" * 100_000]), min_size=1, max_size=3)
+_statuses = st.sampled_from([200, 200, 200, 404, 204])
 
 
 @pytest.mark.parametrize("method", [b"GET", b"HEAD"])
-@given(
-    headers=st.lists(st.tuples(_names, _values), max_size=4),
-    parts=st.lists(st.sampled_from([b"", b"four", b"x" * 100_000]), min_size=1, max_size=3),
-    status=st.sampled_from([200, 200, 200, 404, 204]),
-)
+@settings(deadline=None)
+@given(headers=st.lists(st.tuples(_names, _bytes), max_size=4), parts=_parts, status=_statuses)
 def test_joined_or_not_the_client_gets_the_same(
     served: Served, method: bytes, headers: list[Header], parts: list[bytes], status: int
 ) -> None:
@@ -172,6 +175,36 @@ def test_joined_or_not_the_client_gets_the_same(
         served.get(Answer(headers, parts, status, joins), method) for joins in (True, False)
     )
     assert joined == apart
+
+
+_plain_names = st.sampled_from([b"x-a", b"Connection", b"Transfer-Encoding"])
+_plain_values = st.sampled_from([b"chunked", b"close", b"keep-alive, foo", b"Keep-Alive"])
+
+
+@settings(deadline=None)
+@given(
+    headers=st.lists(st.tuples(_plain_names, _plain_values), max_size=3),
+    parts=_parts,
+    status=st.sampled_from([200, 404]),
+    at_once=st.booleans(),
+)
+def test_an_http_1_0_client_gets_the_body_as_it_is(
+    served: Served, headers: list[Header], parts: list[bytes], status: int, at_once: bool
+) -> None:
+    answer = served.get(Answer(headers, parts, status, at_once=at_once), version=b"1.0")
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert body == b"".join(parts)
+    assert b"transfer-encoding" not in head
+    said = re.findall(rb"\r\nconnection: ([^\r]*)", head)
+    assert b"close" in said
+    assert not any(b"keep-alive" in one.lower() for one in said)
+
+
+@pytest.mark.parametrize("status", [204, 304])
+def test_nor_a_body_where_there_is_none(served: Served, status: int) -> None:
+    answer = served.get(Answer(parts=[b""], status=status), version=b"1.0")
+    assert answer.endswith(b"\r\nconnection: close\r\n\r\n")
+    assert served.get(Answer(parts=[b"x"], status=status), version=b"1.0").endswith(b"\r\n\r\n")
 
 
 class Words(Node):
@@ -199,6 +232,13 @@ def launchpad() -> Iterator[Server]:
 def asked(version: bytes, *headers: bytes, body: bytes = BODY) -> bytes:
     lines = [b"POST /v1/chat/completions HTTP/" + version, b"host: 127.0.0.1", *headers]
     return b"\r\n".join([*lines, b"content-length: %d" % len(body), b"", body])
+
+
+def test_a_stream_begins_with_its_head(launchpad: Server) -> None:
+    answer_of(launchpad, asked(b"1.1"), end=b"\r\n0\r\n\r\n")
+    assert Counting.writes[0].startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"\r\n\r\n" in Counting.writes[0][:-4]
+    assert b"data: {" in Counting.writes[0]
 
 
 def test_an_http_1_0_client_gets_no_chunked_framing(launchpad: Server) -> None:

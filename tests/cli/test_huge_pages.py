@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ctypes
 import mmap
+import os
 import re
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 from uvicorn.server import ServerState
 
 from launchpad.cli.graceful import Idle
-from launchpad.cli.huge_pages import HUGE, dense_pages
+from launchpad.cli.huge_pages import DENSE, HUGE, HugePages, candidates, share_in_use
 
 from .conftest import Serve
 
@@ -38,11 +39,32 @@ def test_only_memory_that_is_in_use_counts() -> None:
     with mmap.mmap(-1, 4 * HUGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS) as memory:
         start = ctypes.addressof(anchor := ctypes.c_char.from_buffer(memory))
         del anchor
-        inside = range(start - start % -HUGE, start + 4 * HUGE - HUGE + 1, HUGE)
-        assert not set(inside) & set(dense_pages())
+        inside = [place for place in candidates() if start <= place < start + 4 * HUGE]
+        assert len(inside) >= 3
+        assert all(place % HUGE == 0 for place in inside)
+        assert share_in_use(inside[0]) < DENSE
         first = inside[0] - start
         memory[first : first + HUGE] = b"x" * HUGE
-        assert set(inside) & set(dense_pages()) == {inside[0]}
+        assert share_in_use(inside[0]) == 1
+
+
+@on_linux
+def test_no_file_counts_whatever_its_name(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"caf\xe9 \xe2\x80\xa8rw-p [heap]")
+    path.write_bytes(b"x" * 4 * HUGE)
+    with path.open("r+b") as file, mmap.mmap(file.fileno(), 0, flags=mmap.MAP_PRIVATE) as memory:
+        start = ctypes.addressof(anchor := ctypes.c_char.from_buffer(memory))
+        del anchor
+        assert not [place for place in candidates() if start <= place < start + 4 * HUGE]
+        assert list(candidates())
+
+
+def test_it_comes_to_an_end_and_costs_no_life() -> None:
+    pages, steps = HugePages(), 0
+    while pages.step():
+        steps += 1
+        assert steps < 100_000
+    assert not pages.step()
 
 
 @on_linux

@@ -16,7 +16,6 @@ from uvicorn.protocols.http.httptools_impl import (
 __all__ = ["Cycle"]
 
 _FRAMING = frozenset({b"content-length", b"transfer-encoding"})
-_KEEP_ALIVE = (b"connection", b"keep-alive")
 
 
 class Cycle(RequestResponseCycle):
@@ -53,12 +52,11 @@ class Cycle(RequestResponseCycle):
             if self._joins and (head := self._head(message)):
                 self._held = head
                 return
-            if not self.keep_alive:
+            if not self.keep_alive and message["type"] == "http.response.start":
                 message = self._last(message)
-        elif self._until_close:
-            # What uvicorn still expects: more, or no more.
-            more = bool(message.get("more_body", False))
-            self.expected_content_length = len(message.get("body", b"")) + more
+        elif self._until_close and message["type"] == "http.response.body":
+            await self._send_as_it_is(message)
+            return
         await super().send(message)
 
     def _head(self, message: Any) -> bytes:
@@ -67,7 +65,9 @@ class Cycle(RequestResponseCycle):
             return b""
         if message.get("status") != 200 or self.scope["method"] == "HEAD":
             return b""
-        lines = _lines((*self.default_headers, *message.get("headers", ())))
+        headers: Any = message.get("headers", [])
+        # An iterator could not be read again, by uvicorn.
+        lines = _lines((*self.default_headers, *headers)) if headers.__class__ is list else None
         if lines is None:
             return b""
         self.response_started = self.chunked_encoding = True
@@ -82,26 +82,56 @@ class Cycle(RequestResponseCycle):
             self.transport.write(b"%b%x\r\n%b\r\n" % (held, len(body), body))
             return True
         self.transport.write(b"%b%x\r\n%b\r\n0\r\n\r\n" % (held, len(body), body))
+        self._complete()
+        return True
+
+    async def _send_as_it_is(self, message: Any) -> None:
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
+            return
+        if self.response_complete:
+            raise RuntimeError("A part of the body was sent after its end.")
+        if body := message.get("body", b""):
+            self.transport.write(body)
+        if not message.get("more_body", False):
+            self._complete()
+
+    def _complete(self) -> None:
+        """What uvicorn does after a response's last bytes."""
         self.response_complete = True
         self.message_event.set()
         if not self.keep_alive:
             self.transport.close()
         self.on_response()
-        return True
 
     def _last(self, message: Any) -> Any:
         """The head of a connection's last response."""
-        headers = [(name.lower(), value) for name, value in message.get("headers", ())]
-        if self.scope["http_version"] == "1.0" and _FRAMING.isdisjoint(n for n, _ in headers):
+        headers = [(bytes(name).lower(), value) for name, value in message.get("headers", ())]
+        has_body = self.scope["method"] != "HEAD" and message["status"] not in {204, 304}
+        has_length = any(name == b"content-length" for name, _ in headers)
+        if self.scope["http_version"] == "1.0" and has_body and not has_length:
             self._until_close = True
             self.chunked_encoding = False
-        kept = [one for one in headers if (one[0], one[1].lower()) != _KEEP_ALIVE]
-        return {**message, "headers": kept}
+            headers = [header for header in headers if header[0] != b"transfer-encoding"]
+        return {**message, "headers": [kept for one in headers if (kept := _closing(*one))]}
+
+
+def _closing(name: bytes, value: Any) -> tuple[bytes, Any] | None:
+    """A header as it is where the connection will be closed; None where nothing is left of it."""
+    if name != b"connection":
+        return name, value
+    options = [option.strip() for option in bytes(value).split(b",")]
+    kept = [option for option in options if option.lower() != b"keep-alive"]
+    return (name, b", ".join(kept)) if kept else None
 
 
 def _lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
     """The lines of a head's headers; None where one of them is uvicorn's to judge, or to read."""
-    lines = [_line(name, value) for name, value in headers]
+    try:
+        lines = [_line(name, value) for name, value in headers]
+    except (TypeError, AttributeError):  # not bytes
+        return None
     return b"".join(lines) if all(lines) else None
 
 

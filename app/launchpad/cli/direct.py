@@ -55,7 +55,8 @@ class DirectBody:
     def has_room(self) -> bool:
         """See `Direct`."""
         cycle = self._cycle
-        # False before the head, for a body with a length, and in answer to HEAD.
+        # False before the head, for a body with a length or up to the connection's end, and in
+        # answer to HEAD.
         return cycle.writes_chunks and not cycle.flow.write_paused
 
     def write(self, data: bytes) -> bool:

@@ -34,8 +34,9 @@ CANCELLATION = 1.0
 STUBBORN = 4.0
 """Seconds that what is left after the application's own end may hold up the process's."""
 TICK = 0.05
-IDLE_TICKS = 10
-"""Of uvicorn's ticks, a tenth of a second each: so long without a request, and nobody waits."""
+IDLE_TICKS = 5
+"""Of uvicorn's ticks, a tenth of a second each: so long without a request, and nobody waits. Less
+than a second, after which a probe may come."""
 
 
 class GracefulServer(uvicorn.Server):
@@ -91,7 +92,7 @@ class GracefulServer(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Called by uvicorn ten times a second; True ends the server."""
         if self._heap is not None and self._idle.ticks(self.server_state) >= IDLE_TICKS:
-            self._heap = self._heap if self._heap.move_one() else None
+            self._heap = self._heap if self._heap.step() else None
         return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

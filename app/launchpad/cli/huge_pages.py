@@ -8,8 +8,9 @@ import struct
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, cast
 
-__all__ = ["HUGE", "HugePages", "dense_pages"]
+__all__ = ["HUGE", "HugePages", "candidates", "share_in_use"]
 
 logger = logging.getLogger("launchpad.server")
 
@@ -20,6 +21,12 @@ MADV_COLLAPSE = 25
 the system has it."""
 DENSE = 0.9
 """The share of a huge page that is in use before; the rest of it is memory that it costs."""
+MOST = 128
+"""Huge pages. A start makes some forty; what a process has beyond this is data of its own."""
+LOOKS = 64
+"""Places looked at in one step, some 0.02 ms each: much of a process's memory may be empty."""
+REFUSALS = 8
+"""As many in a row, and the system does not do it."""
 
 
 class HugePages:
@@ -31,66 +38,73 @@ class HugePages:
     """
 
     def __init__(self) -> None:
-        self._left: list[int] | None = None
+        self._places: Iterator[int] | None = None
         self._moved = 0
+        self._refused = 0
 
-    def move_one(self) -> bool:
-        """Move the next; False where none is left, or it cannot be done here."""
-        if self._left is None:
-            self._left = sorted(dense_pages(), reverse=True)
-        if self._left and _collapse(self._left.pop()):
-            self._moved += 1
-            return True
-        logger.debug("%d MiB of the heap are in huge pages", self._moved * HUGE // 1024 // 1024)
-        return False
+    def step(self) -> bool:
+        """Move one page, or look for it; False where nothing is left to do."""
+        try:
+            goes_on = self._moved < MOST and self._step()
+        except Exception:
+            # It is not worth a server's life, whatever a system's /proc or a Python lacks.
+            logger.debug("the heap stays where it is", exc_info=True)
+            return False
+        if not goes_on:
+            logger.debug("%d MiB of the heap are in huge pages", self._moved * HUGE // 1024 // 1024)
+        return goes_on
+
+    def _step(self) -> bool:
+        if self._places is None:
+            self._places = candidates()
+        for _ in range(LOOKS):
+            place = next(self._places, None)
+            if place is None:
+                return False
+            if share_in_use(place) >= DENSE:
+                return self._move(place)
+        return True
+
+    def _move(self, place: int) -> bool:
+        madvise = _madvise()
+        if madvise is None:
+            return False
+        # It may be gone since, and then it is one of few.
+        moved = madvise(place, HUGE, MADV_COLLAPSE) == 0
+        self._moved += moved
+        self._refused = 0 if moved else self._refused + 1
+        return self._refused < REFUSALS
 
 
-def dense_pages() -> Iterator[int]:
-    """The addresses of those huge pages' worth of anonymous memory that are mostly in use.
+def candidates() -> Iterator[int]:
+    """The addresses in anonymous memory at which a huge page could be. None but on Linux.
 
-    None where the system does not tell (Linux does by /proc/self/maps and /proc/self/pagemap).
+    Raises `OSError` where the system does not tell.
     """
-    try:
-        regions = list(_anonymous())
-        with Path("/proc/self/pagemap").open("rb", buffering=0) as pages:
-            for start, end in regions:
-                for address in range(-(-start // HUGE) * HUGE, end // HUGE * HUGE, HUGE):
-                    if _share_in_use(pages.fileno(), address) >= DENSE:
-                        yield address
-    except OSError:
+    if sys.platform != "linux":
         return
+    # Bytes, and these lines only: a mapped file's name may be anything.
+    for line in Path("/proc/self/maps").read_bytes().split(b"\n")[:-1]:
+        addresses, mode, _, _, _, *name = line.split(maxsplit=5)
+        if mode == b"rw-p" and name in ([], [b"[heap]"]):
+            start, end = (int(part, 16) for part in addresses.split(b"-"))
+            yield from range(-(-start // HUGE) * HUGE, end - HUGE + 1, HUGE)
 
 
-def _anonymous() -> Iterator[tuple[int, int]]:
-    for line in Path("/proc/self/maps").read_text().splitlines():
-        addresses, mode, _, _, _, *name = line.split()
-        if mode == "rw-p" and name in ([], ["[heap]"]):
-            start, _, end = addresses.partition("-")
-            yield int(start, 16), int(end, 16)
-
-
-def _share_in_use(pagemap: int, address: int) -> float:
+def share_in_use(place: int) -> float:
+    """How much of the huge page at `place` is in memory, from 0 to 1. Raises `OSError`."""
     small = os.sysconf("SC_PAGE_SIZE")
-    entries = os.pread(pagemap, HUGE // small * 8, address // small * 8)
+    with Path("/proc/self/pagemap").open("rb", buffering=0) as pages:
+        entries = os.pread(pages.fileno(), HUGE // small * 8, place // small * 8)
     # Bit 63: the page is in memory. See the kernel's admin-guide/mm/pagemap.
     flags: tuple[int, ...] = struct.unpack(f"={len(entries) // 8}Q", entries)
-    present = sum(entry >> 63 for entry in flags)
-    return present * small / HUGE
-
-
-def _collapse(address: int) -> bool:
-    madvise = _madvise()
-    return madvise is not None and madvise(address, HUGE, MADV_COLLAPSE) == 0
+    return sum(entry >> 63 for entry in flags) * small / HUGE
 
 
 def _madvise() -> Callable[[int, int, int], int] | None:
-    if sys.platform != "linux":
-        return None
     import ctypes
 
-    try:
-        madvise = ctypes.CDLL(None).madvise
-    except (OSError, AttributeError):
-        return None
-    madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
-    return madvise
+    madvise: Any = getattr(ctypes.CDLL(None), "madvise", None)
+    if madvise is not None:
+        madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+    return cast("Callable[[int, int, int], int] | None", madvise)

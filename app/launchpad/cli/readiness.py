@@ -17,10 +17,12 @@ from launchpad.workflows.catalog import ServedWorkflow
 __all__ = ["Readiness", "look_at", "preload"]
 
 _NEEDED = (
-    "models.direct",
-    "models.local",
-    "models.openai_compatible.models",
-    "wire.openai_chat.history",
+    "encodings.idna",
+    "launchpad.models.direct",
+    "launchpad.models.local",
+    "launchpad.models.openai_compatible.models",
+    "launchpad.wire.openai_chat.client_form",
+    "launchpad.wire.openai_chat.history",
 )
 """Modules that a run with a model imports when it comes to it."""
 
@@ -61,7 +63,7 @@ def preload(workflows: Iterable[type[Workflow]]) -> None:
     """Import what agents need when they are first asked, so that no request waits for it."""
     if any(True for workflow in workflows for _ in _configs(workflow)):
         for name in _NEEDED:
-            import_module(f"launchpad.{name}")
+            import_module(name)
 
 
 def _configs(workflow: type[Workflow]) -> Iterator[AgentConfig]:
