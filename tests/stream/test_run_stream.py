@@ -103,7 +103,8 @@ def test_letting_go_ends_the_owner(way: str) -> None:
     asyncio.run(main())
 
 
-def test_a_reader_cancelled_while_it_waits_can_close_the_stream() -> None:
+@pytest.mark.parametrize("closes", [True, False])
+def test_a_reader_cancelled_while_it_waits_ends_the_run(closes: bool) -> None:
     async def main() -> None:
         forever = asyncio.Event()
         ended = asyncio.Event()
@@ -119,8 +120,11 @@ def test_a_reader_cancelled_while_it_waits_can_close_the_stream() -> None:
         await asyncio.sleep(0.01)
         reader.cancel()
         await asyncio.wait({reader})
-        await stream.aclose()
-        assert ended.is_set()
+        if closes:
+            await stream.aclose()
+            assert ended.is_set()
+        await asyncio.wait_for(ended.wait(), 5)
+        assert [event async for event in stream] == []
 
     asyncio.run(main())
 

@@ -135,7 +135,7 @@ def _lines(headers: Iterable[tuple[bytes, bytes]]) -> bytes | None:
     return b"".join(lines) if all(lines) else None
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=256, typed=True)
 def _line(name: bytes, value: bytes) -> bytes:
     name = name.lower()
     if HEADER_RE.search(name) or HEADER_VALUE_RE.search(value) or name in _FRAMING:

@@ -285,13 +285,12 @@ class Run:
         return total_usage(spent)
 
     async def _speak_for_the_silent(self) -> None:
-        """Where no node spoke, the last node's output is the answer."""
+        """Where no node spoke, the last node's output is the answer, and its end the run's."""
         node = self._last
-        output = self._context.nodes.get(node.node_name) if node is not None else None
-        if node is None or output is None:
-            return
-        await self._emit(told(output, node.node_name))
         self._finish_reason = self._ended_for
+        output = self._context.nodes.get(node.node_name) if node is not None else None
+        if node is not None and output is not None:
+            await self._emit(told(output, node.node_name))
 
     async def _emit(self, event: RunEvent) -> None:
         mailbox = self._mailbox

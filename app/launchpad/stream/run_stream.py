@@ -66,7 +66,12 @@ class EventStream:
 
     async def __anext__(self) -> RunEvent:
         while not self._ready:
-            batch = await self.batch()
+            try:
+                batch = await self.batch()
+            except asyncio.CancelledError:
+                # As a generator would: whoever iterates it has gone.
+                self.cancel()
+                raise
             if not batch and self._mailbox.finished:
                 raise StopAsyncIteration
             self._ready = list(reversed(batch))

@@ -7,12 +7,19 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from launchpad.core.nodes.agent import AgentHolder, conversation
 from launchpad.core.task import TaskContext
-from launchpad.errors import NodeError, OutputError
+from launchpad.errors import OutputError
+from launchpad.events import FinishReason, JsonDelta
 from launchpad.models.scope import count_usage, request_scope
 from launchpad.models.streaming import LiveStream, live_stream
 
 if TYPE_CHECKING:
     from pydantic_ai.result import StreamedRunResult
+
+
+_LOST: dict[FinishReason | None, str] = {
+    "length": "its output was cut off by the token limit; raise max_tokens.",
+    "content_filter": "its output was withheld by the provider's content filter.",
+}
 
 
 class AgentStreamingNode(AgentHolder):
@@ -90,8 +97,9 @@ class AgentStreamingNode(AgentHolder):
         that the token limit cut off raises nothing: the node finishes with `length`, its output is
         not saved, and a node that asks for it gets the `OutputError`.
         """
-        live = self._live(result)
+        live, said = self._live(result), False
         async for batch in live.batches(self.node_name, structured=True):
+            said = said or any(isinstance(event, JsonDelta) for event in batch)
             for event in batch:
                 yield event
         self._note(live)
@@ -102,18 +110,24 @@ class AgentStreamingNode(AgentHolder):
 
             if not isinstance(error, AgentRunError):
                 raise
-            if self._finish_reason == "length":
-                self.task_context.lose_output(
-                    type(self), "its output was cut off by the token limit; raise max_tokens."
-                )
-                return
-            if self._refused:
-                self._lose_refused()
-                return
+            self._lose_or_raise(error)
+            return
+        if said and not self._refused:
+            self.save_output(output)
+        else:
+            # An output type of defaults alone fits no words at all: nobody has made that document.
+            self._lose_or_raise(None)
+
+    def _lose_or_raise(self, error: Exception | None) -> None:
+        """Nothing is saved, for a reason that a later node is told, or for none that is known."""
+        if self._refused:
+            self._lose_refused()
+        elif self._finish_reason in _LOST:
+            self.task_context.lose_output(type(self), _LOST[self._finish_reason])
+        else:
             raise OutputError(
                 self.node_name, "the model's output does not fit the node's output type."
             ) from error
-        self.save_output(output)
 
     def _lose_refused(self) -> None:
         self.task_context.lose_output(type(self), "the model refused to answer.")
@@ -125,11 +139,10 @@ class AgentStreamingNode(AgentHolder):
     def _live(self, result: StreamedRunResult[Any, Any]) -> LiveStream:
         live = live_stream(result.run_id)
         if live is None:
-            raise NodeError(
-                self.node_name,
-                "this result is not an open stream of the node's own agent; pass on what "
-                "self.agent.run_stream(…) gave, within its `async with`.",
-            )
+            # The model is not the node's own: `agent.override`, `run_stream(model=…)`.
+            from launchpad.models.result_live import ResultLive
+
+            return ResultLive(result)
         return live
 
     def _note(self, live: LiveStream) -> None:
