@@ -49,7 +49,7 @@ def create_app(registry: Registry | None = None, settings: Settings | None = Non
         app.add_middleware(
             CORSMiddleware,
             allow_origins=list(settings.cors_origins),
-            allow_methods=["GET", "POST"],
+            allow_methods=["GET", "HEAD", "POST"],
             allow_headers=["*"],
             expose_headers=["*"],
         )

@@ -73,7 +73,8 @@ async def read_json(scope: Scope, receive: Receive, limit: int) -> dict[str, Any
     try:
         payload = _decode(body.removeprefix(codecs.BOM_UTF8))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise RequestError(f"The body is not valid JSON: {error}", code="invalid_json") from error
+        reason = f"JSON: {error}" if _is_utf8(body) else "UTF-8."
+        raise RequestError(f"The body is not valid {reason}", code="invalid_json") from error
     if not isinstance(payload, dict):
         raise RequestError(
             f"The body is a JSON {type(payload).__name__}; send an object.", code="invalid_json"
@@ -91,6 +92,14 @@ def _decode(body: bytes) -> object:
         if whole == body:
             raise
         return msgspec.json.decode(whole)
+
+
+def _is_utf8(body: bytes) -> bool:
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _without_lone_surrogate(escape: re.Match[bytes]) -> bytes:

@@ -6,14 +6,16 @@ from collections.abc import Sequence
 from functools import partial
 from typing import ClassVar, cast
 
+from pydantic import BaseModel
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope
 
 from launchpad.api.body import read_json
 from launchpad.api.collected import Builder, CollectedResponse
-from launchpad.api.endpoint import REQUEST_ID_HEADER, Endpoint
+from launchpad.api.endpoint import Endpoint
+from launchpad.api.request_id import REQUEST_ID_HEADER
 from launchpad.core.task import new_run_id
-from launchpad.errors import PayloadTooLargeError, RequestError
+from launchpad.errors import PayloadTooLargeError
 from launchpad.runs.in_process import Runs
 from launchpad.settings import Settings
 from launchpad.sse.response import SSEResponse
@@ -92,8 +94,13 @@ class ChatCompletions(Endpoint):
 
     def _find(self, model: object) -> ServedWorkflow:
         if model is not None and not isinstance(model, str):
-            raise RequestError("model must be a string.", param="model")
+            # It is what says whose schema would judge it.
+            model = _Named.model_validate({"model": model}).model
         return self._catalog.find(model or "default")
+
+
+class _Named(BaseModel):
+    model: str
 
 
 def _wants_stream(request: OpenAIChatSchema, served: ServedWorkflow, scope: Scope) -> bool:

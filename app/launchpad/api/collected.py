@@ -74,7 +74,7 @@ class CollectedResponse:
                 self._check_size(events)
                 self._builder.add(events)
             if self._left:
-                return Response(status_code=499)
+                return Response(status_code=499, headers=self._headers)
             return Response(self._builder.body(), 200, self._headers, "application/json")
         except Exception as error:
             if not isinstance(error, LaunchpadError):

@@ -15,9 +15,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from launchpad.api.body import ClientLeftError
 from launchpad.api.errors import error_response
 
-REQUEST_ID_HEADER = "x-request-id"
-"""Holds the run's id, by which the log and the traces know it; OpenAI's header."""
-
 
 class Endpoint(ABC):
     """Answers `methods`; everything else gets 405, every error OpenAI's body."""

@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from launchpad.api.request_id import REQUEST_ID_HEADER, request_id
 from launchpad.errors import LaunchpadError
 from launchpad.wire.openai_chat.errors import (
     error_body,
@@ -27,21 +28,27 @@ logger = logging.getLogger("launchpad.api")
 
 
 def error_response(error: Exception) -> Response:
-    """The answer to `error`: its status, OpenAI's error object, whether and when to ask again."""
+    """The answer to `error`: its status, OpenAI's error object, whether and when to ask again.
+
+    For requests whose run has not begun: it gets an id of its own, by which the log knows it.
+    """
+    headers = request_id()
     if isinstance(error, LaunchpadError):
         if error.status >= 500:
-            logger.warning("request failed: %s", error)
-        return _json(error.status, error_body(error), error_headers(error))
+            logger.warning("request %s failed: %s", headers[REQUEST_ID_HEADER], error)
+        return _json(error.status, error_body(error), {**headers, **error_headers(error)})
     if isinstance(error, ValidationError):
-        return _json(400, validation_error_body(error))
+        return _json(400, validation_error_body(error), headers)
     if isinstance(error, HTTPException) and error.status_code == 404:
-        return _json(404, http_error_body(404, "There is nothing here. " + SERVED))
+        return _json(404, http_error_body(404, "There is nothing here. " + SERVED), headers)
     if isinstance(error, HTTPException):
-        response = _json(error.status_code, http_error_body(error.status_code, str(error.detail)))
+        body = http_error_body(error.status_code, str(error.detail))
+        response = _json(error.status_code, body, headers)
         response.headers.update(error.headers or {})
         return response
-    logger.error("request failed", exc_info=error)
-    return _json(500, http_error_body(500, "The server could not complete this request."))
+    logger.error("request %s failed", headers[REQUEST_ID_HEADER], exc_info=error)
+    body = http_error_body(500, "The server could not complete this request.")
+    return _json(500, body, headers)
 
 
 async def handle_error(request: Request, error: Exception) -> Response:
@@ -49,5 +56,5 @@ async def handle_error(request: Request, error: Exception) -> Response:
     return error_response(error)
 
 
-def _json(status: int, body: bytes, headers: Mapping[str, str] | None = None) -> Response:
+def _json(status: int, body: bytes, headers: Mapping[str, str]) -> Response:
     return Response(body, status, headers, "application/json")

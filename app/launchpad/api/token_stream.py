@@ -13,7 +13,8 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope
 
 from launchpad.api.body import read_json
-from launchpad.api.endpoint import REQUEST_ID_HEADER, Endpoint
+from launchpad.api.endpoint import Endpoint
+from launchpad.api.request_id import REQUEST_ID_HEADER, request_id
 from launchpad.core.task import new_run_id
 from launchpad.errors import ForbiddenError
 from launchpad.runs.in_process import Runs
@@ -66,7 +67,7 @@ class TokenStream(Endpoint):
         if headers.get("sec-fetch-site") == "cross-site" and "origin" not in headers:
             raise ForbiddenError("Pages of other sites may not start runs here.")
         if headers.get("last-event-id"):
-            return Response(status_code=204)
+            return Response(status_code=204, headers=request_id())
         return self._stream(scope, dict(QueryParams(scope["query_string"])), ids=True)
 
     @abstractmethod

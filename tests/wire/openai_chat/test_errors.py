@@ -4,6 +4,7 @@ from typing import Any
 import pytest
 
 from launchpad.errors import (
+    AuthenticationError,
     LaunchpadError,
     MissingConfigurationError,
     NodeError,
@@ -63,6 +64,12 @@ def test_retry_after_is_in_whole_seconds():
     event = RunFailed(str(error), error.status, error.type, error.code, None, error.retry_after)
     assert failure(event).headers["retry-after"] == "1"
     assert "retry-after" not in failure(RunFailed("x")).headers
+
+
+def test_only_our_own_401_asks_for_a_key():
+    challenge = error_headers(AuthenticationError("no key"))["www-authenticate"]
+    assert challenge.startswith("Bearer ")
+    assert "www-authenticate" not in error_headers(UpstreamError("no", status=401))
 
 
 @pytest.mark.parametrize(

@@ -70,6 +70,18 @@ def test_json_chunks_need_json_from_somewhere():
     assert review(request(**CHUNKS), Capabilities(structured=True)) == []
 
 
+def test_json_of_the_workflow_s_own_is_a_json_object_and_no_other():
+    structured = Capabilities(structured=True)
+    assert review(request(**JSON), structured) == []
+    assert review(request(**JSON, **CHUNKS), structured) == []
+    schema = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}
+    for fields in ({}, CHUNKS):
+        with pytest.raises(UnsupportedParameterError, match="ask for 'json_object'") as caught:
+            review(request(response_format=schema, **fields), structured)
+        assert caught.value.param == "response_format"
+    assert review(request(response_format=schema), EVERYTHING) == []
+
+
 def test_what_is_ignored_is_named():
     fields = {"logprobs": True, "top_logprobs": 2, "service_tier": "flex", "store": False}
     assert review(request(**fields), Capabilities()) == [

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from launchpad.errors import LaunchpadError
+from launchpad.errors import AuthenticationError, LaunchpadError
 from launchpad.events import RunFailed
 from launchpad.stream.failure import failed
 from launchpad.wire.base import Failure
@@ -88,7 +88,7 @@ def validation_error_body(error: ValidationError | Sequence[Mapping[str, Any]]) 
 
 
 def error_headers(error: RunFailed | LaunchpadError) -> dict[str, str]:
-    """Whether, and when, to ask again.
+    """Whether, and when, to ask again; for a 401 of ours, how to say who asks (RFC 9110, 11.6.1).
 
     `Retry-After` is in whole seconds. OpenAI's clients ask a 5xx three times by themselves, unless
     `x-should-retry` says no: it does where asking again is of no use.
@@ -98,6 +98,9 @@ def error_headers(error: RunFailed | LaunchpadError) -> dict[str, str]:
         headers["retry-after"] = str(max(0, math.ceil(error.retry_after)))
     if error.code in _FINAL:
         headers["x-should-retry"] = "false"
+    if isinstance(error, AuthenticationError):
+        # RFC 6750, 3, wants a parameter with it.
+        headers["www-authenticate"] = 'Bearer realm="launchpad"'
     return headers
 
 

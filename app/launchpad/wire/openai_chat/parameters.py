@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from launchpad.errors import UnsupportedParameterError
+from launchpad.wire.openai_chat.options import JsonObjectFormat
 from launchpad.wire.openai_chat.sampling import SAMPLING
 from launchpad.wire.openai_chat.schema import OpenAIChatSchema
 
@@ -66,8 +67,13 @@ def _refused(request: OpenAIChatSchema, can: Capabilities) -> Iterator[tuple[str
         yield "tools", "This model does not take the client's tools."
     if extra.get("functions") and extra.get("function_call") != "none":
         yield "functions", "Use 'tools' instead."
-    if request.wants_json and not can.response_format:
-        yield "response_format", "This model's output format is its own."
+    if request.wants_json and not _takes_format(request, can):
+        yield (
+            "response_format",
+            "This model's JSON has a schema of its own; ask for 'json_object'."
+            if can.structured
+            else "This model's output format is its own.",
+        )
     if request.choices > can.choices:
         yield "n", f"This model gives at most {can.choices} choice{'s' * (can.choices > 1)}."
     if request.audio is not None:
@@ -82,6 +88,12 @@ def _refused(request: OpenAIChatSchema, can: Capabilities) -> Iterator[tuple[str
             if can.response_format
             else "This model does not produce JSON.",
         )
+
+
+def _takes_format(request: OpenAIChatSchema, can: Capabilities) -> bool:
+    """A node whose output is JSON gives a `json_object` whether asked or not, in its own schema."""
+    is_object = isinstance(request.response_format, JsonObjectFormat)
+    return can.response_format or (can.structured and is_object)
 
 
 def _ignored(request: OpenAIChatSchema, can: Capabilities) -> Iterator[str]:
