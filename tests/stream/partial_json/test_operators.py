@@ -229,8 +229,9 @@ def test_a_run_without_a_whole_document_fails(
 
 
 @pytest.mark.parametrize("words", [[], spoken("A", "Sure: {")])
-def test_cut_by_length_before_any_json_it_finishes(words: list[RunEvent]) -> None:
-    events = [*words, finished("A", "length"), RunFinished("length")]
+@pytest.mark.parametrize("reason", ["length", "content_filter"])
+def test_cut_before_any_json_it_finishes(words: list[RunEvent], reason: FinishReason) -> None:
+    events = [*words, finished("A", reason), RunFinished(reason)]
     assert run(events)[-1] == events[-1]
 
 

@@ -26,6 +26,9 @@ __all__ = ["MAX_HELD", "JsonSnapshots"]
 
 MAX_HELD: Final = 16 * 1024 * 1024
 
+_CUT: Final = frozenset({"length", "content_filter"})
+"""Reasons for which an answer ends before it is one; its finish tells the client."""
+
 
 class JsonSnapshots:
     """Events in, events out, one batch at a time; one instance a run (or choice).
@@ -38,8 +41,8 @@ class JsonSnapshots:
       other when its JSON comes. The first is live; the others, their `NodeFinished` too, wait until
       it has finished. Above `max_held` characters of waiting text the run fails.
     - Words are left out: `TextDelta`, `ReasoningDelta`, `RefusalDelta`. Everything else passes.
-    - A run that ends without any JSON (without a tool call for the client, and not cut by length),
-      with invalid JSON, or with a document that is not complete though the model stopped by itself,
+    - A run that ends without any JSON (without a tool call for the client, and not cut by length or
+      a content filter), with invalid JSON, or with a document that is not complete though the model stopped by itself,
       ends in `RunFailed`.
 
     A snapshot is a JSON object, unless the node's document is an array (shown likewise) or a bare
@@ -156,7 +159,7 @@ class JsonSnapshots:
         self._live = None
 
     def _missing(self, reason: FinishReason) -> str | None:
-        if self._said or reason == "length" or (self._called and reason == "tool_calls"):
+        if self._said or reason in _CUT or (self._called and reason == "tool_calls"):
             return None
         problem = "The run produced no JSON, which stream_options.valid_json_chunks needs"
         if self._refused:
