@@ -42,8 +42,8 @@ class JsonSnapshots:
       it has finished. Above `max_held` characters of waiting text the run fails.
     - Words are left out: `TextDelta`, `ReasoningDelta`, `RefusalDelta`. Everything else passes.
     - A run that ends without any JSON (without a tool call for the client, and not cut by length or
-      a content filter), with invalid JSON, or with a document that is not complete though the model stopped by itself,
-      ends in `RunFailed`.
+      a content filter), with invalid JSON, or with a document that is not complete though the model
+      stopped by itself, ends in `RunFailed`.
 
     A snapshot is a JSON object, unless the node's document is an array (shown likewise) or a bare
     string, number or literal (shown once, when the node has finished). A node may yield
