@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from launchpad.models.config import AgentConfig
@@ -31,35 +32,46 @@ def build_agent(
 ) -> Agent[Any, Any]:
     """The agent for `config`: the same one for equal arguments on one event loop.
 
-    `streaming` wraps its model in `StreamingModel`; `allow_client_form` is that one's.
-    Raises `ConfigurationError`.
+    That one refuses to have anything registered on it (`SharedAgent`); one that is built without a
+    loop is the caller's own. `streaming` wraps its model in `StreamingModel`; `allow_client_form`
+    is that one's. Raises `ConfigurationError`.
     """
     settings = settings or get_settings()
     instrument = instrumentation()
 
-    def build() -> Agent[Any, Any]:
+    def build(*, shared: bool) -> Agent[Any, Any]:
         resolved = resolve(config, settings)
         model = build_model(resolved, settings)
-        agent = _build(resolved, model, streaming=streaming, name=name, form=allow_client_form)
-        agent.instrument = instrument
-        return agent
+        made = _build(
+            resolved, model, streaming=streaming, name=name, form=allow_client_form, shared=shared
+        )
+        made.instrument = instrument
+        return made
 
     try:
         asyncio.get_running_loop()
     except RuntimeError:
-        return build()
+        return build(shared=False)
     memo: Memo[Agent[Any, Any]] = loop_scope().memo(_AGENTS)
     # The kept agent holds the model that stands in, so its id names no other one.
     override = id(model_override.get())
     form, traced = allow_client_form, instrument is not None
     key = (config, streaming, name, form, traced, override, *model_settings_key(settings))
-    return memo.get(key, build)
+    return memo.get(key, partial(build, shared=True))
 
 
 def _build(
-    config: AgentConfig, model: Model, *, streaming: bool, name: str | None, form: bool
+    config: AgentConfig,
+    model: Model,
+    *,
+    streaming: bool,
+    name: str | None,
+    form: bool,
+    shared: bool,
 ) -> Agent[Any, Any]:
     from pydantic_ai import Agent, ModelSettings  # start-up does not need it
+
+    from launchpad.models.node_agent import SharedAgent
 
     output = structured_output(config, model)
     if streaming:
@@ -70,7 +82,8 @@ def _build(
         from launchpad.models.counting import CountingModel
 
         model = CountingModel(model)
-    return Agent(
+    kind: type[Agent[Any, Any]] = SharedAgent if shared else Agent
+    return kind(
         model,
         output_type=output,
         instructions=instructions_of(config),

@@ -42,7 +42,12 @@ class AgentHolder(Node):
 
     @cached_property
     def agent(self) -> Agent[Any, Any]:
-        """The node's pydantic-ai agent. Raises `ConfigurationError` where it cannot be built."""
+        """The node's pydantic-ai agent, shared by all runs.
+
+        A run's own instructions and tools go to `run_stream(…, instructions=…, toolsets=…)` or
+        `run`, what holds for all runs in `get_agent_config`: to register either on the agent is a
+        `DefinitionError`. Raises `ConfigurationError` where the agent cannot be built.
+        """
         return build_agent_of(self)
 
 
