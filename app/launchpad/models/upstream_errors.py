@@ -22,10 +22,14 @@ import math
 import re
 import time
 from collections.abc import Iterator
+from datetime import UTC
 from email.utils import parsedate_to_datetime
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from launchpad.errors import LaunchpadError, UpstreamError, UpstreamTimeoutError
+
+if TYPE_CHECKING:
+    from pydantic_ai import ModelHTTPError
 
 _UNSAFE = re.compile(
     r"""
@@ -133,6 +137,28 @@ def http_error(
     return UpstreamError("The model provider failed.", retry_after=retry_after)
 
 
+def retry_after_of(headers: Any) -> float | None:
+    """Seconds that a response asks to wait, from a mapping that knows its names in lower case.
+
+    `retry-after-ms` (OpenAI's and Anthropic's own), then `retry-after`: seconds, which their SDKs
+    take with a fraction too, or a date (RFC 9110, 10.2.3). None where neither says a time.
+    """
+    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        try:
+            wait = float(headers[name])
+        except (KeyError, TypeError, ValueError):
+            continue
+        if math.isfinite(wait) and wait >= 0:
+            return wait / unit
+    try:
+        when = parsedate_to_datetime(headers["retry-after"])
+    except (KeyError, TypeError, ValueError):
+        return None
+    # A date without a zone is in UTC, as all of HTTP's are.
+    when = when if when.tzinfo is not None else when.replace(tzinfo=UTC)
+    return max(0.0, when.timestamp() - time.time())
+
+
 def in_stream_error(said: object) -> UpstreamError:
     """The error for an error object inside a stream: the status that it would have had before."""
     body = cast("dict[str, Any]", said) if isinstance(said, dict) else {"message": said}
@@ -191,7 +217,7 @@ def _from_foreign(error: BaseException) -> UpstreamError | None:
             error.status_code,
             error.body,
             code=error.provider_error_code,
-            retry_after=error.retry_after,
+            retry_after=_wait_of(error),
         )
     if isinstance(error, exceptions.ContentFilterError):
         return UpstreamError(
@@ -209,6 +235,12 @@ def _from_foreign(error: BaseException) -> UpstreamError | None:
     return _from_sdk(error)
 
 
+def _wait_of(error: ModelHTTPError) -> float | None:
+    """What the headers say; pydantic-ai knows no fractions there, but Google's word in the body."""
+    wait = retry_after_of(error.headers)
+    return error.retry_after if wait is None else wait
+
+
 def _from_sdk(error: BaseException) -> UpstreamError | None:
     """SDK errors that reach us unmapped: anthropic, openai, groq and mistral share their shape."""
     module = type(error).__module__.partition(".")[0]
@@ -219,28 +251,9 @@ def _from_sdk(error: BaseException) -> UpstreamError | None:
     response = getattr(error, "response", None)
     status = getattr(error, "status_code", None) or getattr(response, "status_code", None)
     if isinstance(status, int):
-        wait = _seconds(getattr(response, "headers", None))
+        wait = retry_after_of(getattr(response, "headers", None))
         return http_error(status, getattr(error, "body", None), retry_after=wait)
     return UpstreamError("The model provider failed.")
-
-
-def _seconds(headers: Any) -> float | None:
-    """`Retry-After` of an SDK's response: seconds, or a date (RFC 9110, 10.2.3)."""
-    try:
-        said = headers["retry-after"]
-    except (KeyError, TypeError):
-        return None
-    try:
-        wait = float(said)
-    except ValueError:
-        pass
-    else:
-        return wait if math.isfinite(wait) and wait >= 0 else None
-    try:
-        when = parsedate_to_datetime(said)
-    except ValueError:
-        return None
-    return max(0.0, when.timestamp() - time.time())
 
 
 def _error_object(body: object) -> dict[str, Any]:

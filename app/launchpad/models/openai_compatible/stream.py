@@ -230,6 +230,8 @@ class ChatStream:
             self._live += items
         if self._decoder.done or not data:
             self._end(None)
+        elif self._decoder.finished:
+            self._watchdog.finishing()
 
     def _last_event(self) -> bytes:
         """`[DONE]` needs no blank line after it; any other unclosed event does not count."""
@@ -244,6 +246,9 @@ class ChatStream:
             self._fail(UpstreamTimeoutError(self._watchdog.fired), cause)
         elif not (self._decoder.finished or (self._decoder.done and self._answered)):
             self._fail(cut(), cause)
+        elif cause is not None or self._watchdog.lapsed:
+            # The answer is whole, but its HTTP body is not: no other request may follow it.
+            self._response.close()
         self._ended = True
         self._watchdog.stop()
 

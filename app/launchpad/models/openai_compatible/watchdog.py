@@ -10,6 +10,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from launchpad.settings import Settings
 
+GRACE = 2.0
+"""After the finish reason, how many seconds of silence end the answer: its token counts follow."""
+
 
 @dataclass(frozen=True, slots=True)
 class Patience:
@@ -49,6 +52,7 @@ class Watchdog:
     Only time spent waiting counts: a slow client, which stops the reading, is not the upstream's
     fault. Only tokens count as progress, not comments. A stream has one timer, which looks at the
     clock when it comes and is set anew where it came too early; a token costs two clock readings.
+    An answer that has its finish reason is complete: silence after it ends it, and is no failure.
     """
 
     def __init__(self, patience: Patience) -> None:
@@ -60,6 +64,9 @@ class Watchdog:
         self._act: Callable[[], None] | None = None
         self.fired: str | None = None
         """What to tell the client, once it has fired."""
+        self.lapsed = False
+        """It fired after the finish reason: there is nothing to tell, and nothing more to read."""
+        self._grace: float | None = None
         shortest = min(patience.first_token, patience.stall)
         self._timer: asyncio.TimerHandle | None = self._loop.call_later(shortest, self._check)
 
@@ -86,6 +93,13 @@ class Watchdog:
         self._silent = 0.0
         self._seen_token = True
 
+    def finishing(self) -> None:
+        """The finish reason came, and nobody waits: only the grace is waited for from now on."""
+        if self._grace is None and self._timer is not None:
+            self._grace = min(GRACE, self._patience.stall)
+            self._timer.cancel()
+            self._timer = self._loop.call_later(self._grace, self._check)
+
     def stop(self) -> None:
         """Watch no more."""
         if self._timer is not None:
@@ -95,6 +109,8 @@ class Watchdog:
 
     def _check(self) -> None:
         limit = self._patience.stall if self._seen_token else self._patience.first_token
+        if self._grace is not None:
+            limit = self._grace
         silent = self._silent
         if self._waiting_since is not None:
             silent += self._loop.time() - self._waiting_since
@@ -102,7 +118,10 @@ class Watchdog:
             self._timer = self._loop.call_later(max(limit - silent, 0.001), self._check)
             return
         self._timer = None
-        self.fired = timeout_message(limit, first=not self._seen_token)
+        if self._grace is None:
+            self.fired = timeout_message(limit, first=not self._seen_token)
+        else:
+            self.lapsed = True
         if self._act is not None:
             self._act()
 
