@@ -135,19 +135,15 @@ def test_document_003_s_request_on_a_structured_node(answering: Server, model: s
         assert json.loads(seen[-1]) == ANSWER
 
 
-@pytest.mark.parametrize("stream", [True, False])
-def test_json_object_is_what_a_structured_node_gives_anyway(
-    answering: Server, stream: bool
-) -> None:
-    answer = ask(answering, "answer", stream=stream, **JSON_OBJECT)
-    text = (
-        "".join(contents(answer)) if stream else answer.json()["choices"][0]["message"]["content"]
-    )
-    assert json.loads(text) == ANSWER
-
-
 @pytest.mark.parametrize(
-    ("model", "fields"), [("answer", JSON_SCHEMA), ("mixed", JSON_SCHEMA), ("words", JSON_OBJECT)]
+    ("model", "fields"),
+    [
+        ("answer", JSON_SCHEMA),
+        ("mixed", JSON_SCHEMA | CHUNKS),
+        ("mixed", JSON_OBJECT),
+        ("answer", JSON_OBJECT | CHUNKS | {"stream": False}),
+        ("words", JSON_OBJECT),
+    ],
 )
 def test_a_format_that_cannot_be_honoured_is_refused(
     answering: Server, model: str, fields: dict[str, Any]
@@ -164,7 +160,7 @@ def test_json_object_changes_nothing_of_what_a_node_with_its_own_output_sends(
     answering: Server, upstream: ScriptedUpstream, model: str
 ) -> None:
     sent: list[list[Any]] = []
-    for fields in ({}, JSON_OBJECT):
+    for fields in (CHUNKS, CHUNKS | JSON_OBJECT):
         upstream.clear()
         before = len(upstream.requests)
         assert ask(answering, model, stream=True, **fields).status_code == 200

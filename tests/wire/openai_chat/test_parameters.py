@@ -70,14 +70,19 @@ def test_json_chunks_need_json_from_somewhere():
     assert review(request(**CHUNKS), Capabilities(structured=True)) == []
 
 
-def test_json_of_the_workflow_s_own_is_a_json_object_and_no_other():
+def test_json_of_the_workflow_s_own_is_a_json_object_where_nothing_else_is_said():
     structured = Capabilities(structured=True)
-    assert review(request(**JSON), structured) == []
     assert review(request(**JSON, **CHUNKS), structured) == []
     schema = {"type": "json_schema", "json_schema": {"name": "x", "schema": {"type": "object"}}}
-    for fields in ({}, CHUNKS):
+    refused = (
+        JSON,
+        {**JSON, **CHUNKS, "stream": False},
+        {"response_format": schema},
+        {"response_format": schema, **CHUNKS},
+    )
+    for fields in refused:
         with pytest.raises(UnsupportedParameterError, match="ask for 'json_object'") as caught:
-            review(request(response_format=schema, **fields), structured)
+            review(request(**fields), structured)
         assert caught.value.param == "response_format"
     assert review(request(response_format=schema), EVERYTHING) == []
 

@@ -70,7 +70,8 @@ def _refused(request: OpenAIChatSchema, can: Capabilities) -> Iterator[tuple[str
     if request.wants_json and not _takes_format(request, can):
         yield (
             "response_format",
-            "This model's JSON has a schema of its own; ask for 'json_object'."
+            "This model's JSON has a schema of its own; ask for 'json_object', streamed, with "
+            "'stream_options.valid_json_chunks'."
             if can.structured
             else "This model's output format is its own.",
         )
@@ -91,9 +92,14 @@ def _refused(request: OpenAIChatSchema, can: Capabilities) -> Iterator[tuple[str
 
 
 def _takes_format(request: OpenAIChatSchema, can: Capabilities) -> bool:
-    """A node whose output is JSON gives a `json_object` whether asked or not, in its own schema."""
+    """Whether the answer will have the format that is asked for.
+
+    A node whose output is JSON gives a `json_object` in its own schema; what others say beside it
+    is left out under `valid_json_chunks` alone.
+    """
     is_object = isinstance(request.response_format, JsonObjectFormat)
-    return can.response_format or (can.structured and is_object)
+    only_json = request.valid_json_chunks and request.stream is not False
+    return can.response_format or (can.structured and is_object and only_json)
 
 
 def _ignored(request: OpenAIChatSchema, can: Capabilities) -> Iterator[str]:
