@@ -11,6 +11,7 @@ from pydantic_ai.models import ModelRequestParameters
 from tests.models.faults import QUICK, fail, run, silent, silent_after_head, stalls
 from tests.models.upstream import (
     DONE,
+    HEAD,
     STOP,
     Call,
     Script,
@@ -21,6 +22,7 @@ from tests.models.upstream import (
 )
 
 from launchpad.errors import UpstreamTimeoutError
+from launchpad.events import TextDelta
 from launchpad.models import build_model
 from launchpad.models.streaming import live_stream
 from launchpad.settings import Settings
@@ -190,6 +192,32 @@ def test_a_whole_answer_that_stalls() -> None:
 
     found, _ = fail(script, QUICK)
     assert isinstance(found, UpstreamTimeoutError)
+
+
+@pytest.mark.parametrize("before", [b"", b": hello\n\n"])
+def test_a_stream_that_is_called_json_is_read_as_it_comes(before: bytes) -> None:
+    read = asyncio.Event()
+
+    async def script(call: Call) -> None:
+        call.writer.write(HEAD.replace(b"text/event-stream", b"application/json"))
+        await call.send(before + b"".join(text("one ")))
+        await read.wait()
+        await call.send(b"".join([*text("two")[1:], STOP, DONE]))
+        await call.end()
+
+    async def body(server: Upstream) -> list[str]:
+        said: list[str] = []
+        async with server.agent().run_stream("Hello") as result:
+            live = live_stream(result.run_id)
+            assert live is not None
+            async for event_ in live.events("Node", structured=False):
+                assert isinstance(event_, TextDelta)
+                said.append(event_.text)
+                read.set()
+            assert await result.get_output() == "one two"
+        return said
+
+    assert run(script, body) == ["one ", "two"]
 
 
 def test_a_redirect_is_not_followed() -> None:

@@ -49,6 +49,10 @@ class StatusError(Exception):
         self.headers = headers
 
 
+_EVENT = (b"data:", b":", b"event:", b"id:", b"retry:")
+"""How a stream of events begins, and no JSON."""
+
+
 async def open_stream(
     endpoint: Endpoint,
     payload: Mapping[str, Any],
@@ -116,10 +120,13 @@ def _head(*given: tuple[tuple[str, str], ...]) -> bytes:
 
 
 async def _feed_whole(stream: ChatStream, response: Response, watchdog: Watchdog) -> None:
-    """Some servers answer whole although asked to stream."""
+    """Some servers answer whole although asked to stream; others stream, and call it JSON."""
     data = bytearray()
     try:
         while len(data) < _WHOLE_BODY_BYTES and (piece := await response.read()):
+            if not data and piece.startswith(_EVENT):
+                stream.feed(piece)
+                return
             data += piece
     except OSError as error:
         if watchdog.fired is not None:
