@@ -29,9 +29,19 @@ class ServerKind:
     environ: Mapping[str, str] = field(default_factory=dict)
 
     def start(
-        self, core: int | Sequence[int], upstream: int, *, workers: int = 1, poll: float = 0.05
+        self,
+        core: int | Sequence[int],
+        upstream: int,
+        *,
+        workers: int = 1,
+        poll: float = 0.05,
+        interpreter: Path | None = None,
     ) -> Server:
-        """Start it pinned to the core(s) and wait until it listens."""
+        """Start it pinned to the core(s) and wait until it listens.
+
+        `interpreter` is another environment's than its own.
+        """
+        interpreter = interpreter or python(self.environment)
         port = free_port()
         base = f"http://127.0.0.1:{upstream}/v1"
         environ = {
@@ -45,7 +55,7 @@ class ServerKind:
             **self.environ,
         }
         server = Server(
-            [str(part) for part in self.argv(python(self.environment), port, upstream, workers)],
+            [str(part) for part in self.argv(interpreter, port, upstream, workers)],
             port=port,
             cores=[core] if isinstance(core, int) else core,
             environ=environ,
