@@ -18,7 +18,7 @@ from launchpad.workflows.catalog import Catalog, ServedWorkflow
 _STARTED = int(time.time())
 
 
-class Look(Endpoint):
+class ReadEndpoint(Endpoint):
     """An endpoint whose answer costs nothing: it takes HEAD too, as probes of a server's life do.
 
     The ASGI server leaves the body out then.
@@ -27,7 +27,7 @@ class Look(Endpoint):
     methods: ClassVar[frozenset[str]] = frozenset({"GET", "HEAD"})
 
 
-class ModelList(Look):
+class ModelList(ReadEndpoint):
     """Every workflow as a model object."""
 
     def __init__(self, catalog: Catalog) -> None:
@@ -39,7 +39,7 @@ class ModelList(Look):
         return _json({"object": "list", "data": data})
 
 
-class ModelCard(Look):
+class ModelCard(ReadEndpoint):
     """One workflow as a model object; `default` and aliases are known too."""
 
     def __init__(self, catalog: Catalog) -> None:
@@ -50,7 +50,7 @@ class ModelCard(Look):
         return _json(_model(self._catalog.find(scope["path_params"]["model"])))
 
 
-class Health(Look):
+class Health(ReadEndpoint):
     """Alive, and nothing more: it asks no model."""
 
     def __init__(self, runs: Runs) -> None:
@@ -63,7 +63,7 @@ class Health(Look):
         return _json({"status": "ok"})
 
 
-class Metrics(Look):
+class Metrics(ReadEndpoint):
     """`GET /metrics`: this process's counts, in Prometheus's text format."""
 
     async def respond(self, scope: Scope, receive: Receive) -> ASGIApp:
