@@ -156,13 +156,13 @@ class LocalServer:
         }
         if child.stdin is None or child.stdout is None:
             raise AssertionError("the pipes were asked for")
-        try:
-            child.stdin.write(json.dumps(wanted) + "\n")
-            child.stdin.flush()
-        except (BrokenPipeError, ValueError):  # it ended, or was ended
-            return {}
-        line = child.stdout.readline()
-        child.stdout.close()
+        with child.stdout:
+            try:
+                child.stdin.write(json.dumps(wanted) + "\n")
+                child.stdin.flush()
+            except (BrokenPipeError, ValueError):  # it ended, or was ended
+                return {}
+            line = child.stdout.readline()
         answer: dict[str, str] = json.loads(line) if line.strip() else {}
         return answer
 
