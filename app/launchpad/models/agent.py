@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
-from launchpad.models.config import AgentConfig
+from launchpad.models.config import AgentConfig, is_model_type
 from launchpad.models.loops import Memo, loop_scope
 from launchpad.models.override import model_override
 from launchpad.models.provider import build_model, model_settings_key, resolve
@@ -38,15 +38,13 @@ def build_agent(
     """
     settings = settings or get_settings()
     instrument = instrumentation()
+    form = allow_client_form
 
     def build(*, shared: bool) -> Agent[Any, Any]:
         resolved = resolve(config, settings)
         model = build_model(resolved, settings)
-        made = _build(
-            resolved, model, streaming=streaming, name=name, form=allow_client_form, shared=shared
-        )
-        made.instrument = instrument
-        return made
+        arguments = _arguments(resolved, model, streaming=streaming, name=name, form=form)
+        return _agent(arguments, instrument, shared=shared)
 
     try:
         asyncio.get_running_loop()
@@ -55,24 +53,27 @@ def build_agent(
     memo: Memo[Agent[Any, Any]] = loop_scope().memo(_AGENTS)
     # The kept agent holds the model that stands in, so its id names no other one.
     override = id(model_override.get())
-    form, traced = allow_client_form, instrument is not None
+    traced = instrument is not None
     key = (config, streaming, name, form, traced, override, *model_settings_key(settings))
     return memo.get(key, partial(build, shared=True))
 
 
-def _build(
-    config: AgentConfig,
-    model: Model,
-    *,
-    streaming: bool,
-    name: str | None,
-    form: bool,
-    shared: bool,
-) -> Agent[Any, Any]:
-    from pydantic_ai import Agent, ModelSettings  # start-up does not need it
+def _agent(arguments: dict[str, Any], instrument: Any, *, shared: bool) -> Agent[Any, Any]:
+    if shared:
+        from launchpad.models.node_agent import SharedAgent  # start-up does not need it
 
-    from launchpad.models.node_agent import SharedAgent
+        return SharedAgent(**arguments, instrument=instrument)
+    from pydantic_ai import Agent
 
+    agent = Agent(**arguments)
+    agent.instrument = instrument
+    return agent
+
+
+def _arguments(
+    config: AgentConfig, model: Model, *, streaming: bool, name: str | None, form: bool
+) -> dict[str, Any]:
+    """What pydantic-ai's `Agent` is made of."""
     output = structured_output(config, model)
     if streaming:
         from launchpad.models.streaming import StreamingModel
@@ -82,17 +83,16 @@ def _build(
         from launchpad.models.counting import CountingModel
 
         model = CountingModel(model)
-    kind: type[Agent[Any, Any]] = SharedAgent if shared else Agent
-    return kind(
-        model,
-        output_type=output,
-        instructions=instructions_of(config),
-        tools=config.tools,
-        deps_type=config.deps_type,
-        model_settings=cast("ModelSettings | None", _plain(config.model_settings)),
-        retries=config.retries,
-        name=config.name or name,
-    )
+    return {
+        "model": model,
+        "output_type": output,
+        "instructions": instructions_of(config),
+        "tools": config.tools,
+        "deps_type": config.deps_type,
+        "model_settings": _plain(config.model_settings),
+        "retries": config.retries,
+        "name": config.name or name,
+    }
 
 
 def instructions_of(config: AgentConfig) -> list[str]:
@@ -116,22 +116,13 @@ def structured_output(config: AgentConfig, model: Model) -> Any:
     they are.
     """
     wanted = config.output_type
-    if wanted is str or not _is_model_type(wanted):
+    if wanted is str or not is_model_type(wanted):
         return wanted
     if not _supports_schema(model):
         return wanted
     from pydantic_ai import NativeOutput
 
     return NativeOutput(wanted)
-
-
-def _is_model_type(wanted: Any) -> bool:
-    """A class with fields: a pydantic model, a dataclass, a TypedDict."""
-    return isinstance(wanted, type) and (
-        hasattr(wanted, "model_json_schema")
-        or hasattr(wanted, "__dataclass_fields__")
-        or hasattr(wanted, "__required_keys__")
-    )
 
 
 def _supports_schema(model: Model) -> bool:

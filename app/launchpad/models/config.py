@@ -75,3 +75,12 @@ class AgentConfig:
     name: str | None = None
     retry: RetryPolicy | None = None
     fallbacks: Sequence[AgentConfig | str] = ()
+
+
+def is_model_type(wanted: Any) -> bool:
+    """Whether an output type is a class with fields: a pydantic model, dataclass or TypedDict."""
+    return isinstance(wanted, type) and (
+        hasattr(wanted, "model_json_schema")
+        or hasattr(wanted, "__dataclass_fields__")
+        or hasattr(wanted, "__required_keys__")
+    )

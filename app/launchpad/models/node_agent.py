@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from collections.abc import Generator
+from contextlib import AbstractAsyncContextManager, contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from pydantic_ai import Agent
 
 from launchpad.errors import DefinitionError
+from launchpad.models.lean_runs import is_lean_run, lean_agent, may_run_lean
+
+if TYPE_CHECKING:
+    from pydantic_ai.run import AgentRun
 
 __all__ = ["SharedAgent"]
 
@@ -17,7 +24,43 @@ class SharedAgent(Agent[Any, Any]):
     pydantic-ai never forgets what is registered: one client's words would reach every later
     client's model, and the second run's tool would meet the first one's. What a run is given, and
     `override`, end with it and are left as they are.
+
+    A run that is given only data is a twin's, without what pydantic-ai adds to every agent
+    (`lean_runs`).
     """
+
+    _lean: Agent[Any, Any] | None = None
+    _is_built = False
+
+    def __init__(self, model: Any, *, instrument: Any, **arguments: Any) -> None:
+        super().__init__(model, **arguments)
+        self.instrument = instrument
+        if may_run_lean(arguments):
+            self._lean = lean_agent({"model": model, **arguments})
+            self._lean.instrument = instrument
+        self._is_built = True
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if self._is_built and not name.startswith("_"):
+            _refuse_to_keep(name)
+        super().__setattr__(name, value)
+
+    def iter(self, *prompt: Any, **given: Any) -> AbstractAsyncContextManager[AgentRun[Any, Any]]:
+        """As `Agent.iter`, on which all ways to run an agent rest."""
+        lean = self._lean
+        if lean is not None and not _overridden.get() and is_lean_run(given):
+            return lean.iter(*prompt, **given)
+        return super().iter(*prompt, **given)
+
+    @contextmanager
+    def override(self, **given: Any) -> Generator[None]:
+        """As `Agent.override`."""
+        token = _overridden.set(True)
+        try:
+            with super().override(**given):
+                yield
+        finally:
+            _overridden.reset(token)
 
     def instructions(self, *_: Any, **__: Any) -> NoReturn:
         """Refused; a run takes its own."""
@@ -49,11 +92,26 @@ class SharedAgent(Agent[Any, Any]):
         _refuse("on_event", "event_stream_handler=…", None)
 
 
+_overridden: ContextVar[bool] = ContextVar("launchpad.overridden_agents", default=False)
+"""Some shared agent is overridden here, and its lean twin knows nothing of it."""
+
+
+def _refuse_to_keep(name: str) -> NoReturn:
+    raise DefinitionError(
+        f"agent.{name} = …: {_WHY} Give a run its own with a parameter of agent.run_stream() or "
+        f"agent.run(), and what holds for all runs in get_agent_config()."
+    )
+
+
+_WHY = (
+    "a node's agent is built once and shared by all runs, so this would stay for every later one."
+)
+
+
 def _refuse(method: str, of_a_run: str, of_all: str | None) -> NoReturn:
     """Raise. `of_a_run` is a parameter of a run, `of_all` a field of `AgentConfig`."""
     everywhere = f", and what holds for all runs with {of_all} in get_agent_config()"
     raise DefinitionError(
-        f"@agent.{method}: a node's agent is built once and shared by all runs, so this would stay "
-        f"for every later one. Give a run its own with {of_a_run} in agent.run_stream() or "
+        f"@agent.{method}: {_WHY} Give a run its own with {of_a_run} in agent.run_stream() or "
         f"agent.run(){everywhere if of_all else ''}."
     )

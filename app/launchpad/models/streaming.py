@@ -13,8 +13,10 @@ A result that is driven by pydantic-ai's own means instead behaves as ever.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+import sys
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
@@ -50,7 +52,76 @@ def live_stream(run_id: str) -> LiveStream | None:
     return known() if known is not None else None
 
 
-class StreamingModel(CountingModel):
+class _Answer:
+    """An answer that is asked for when it is entered, and known by its run's id until it ends."""
+
+    __slots__ = ("_asked", "_entry", "_live", "_run_id", "_stack", "_view")
+
+    def __init__(self, asked: AgentRequest, run_id: str | None) -> None:
+        self._asked = asked
+        self._run_id = run_id
+        self._stack = AsyncExitStack()
+
+    async def __aenter__(self) -> StreamedResponse:
+        try:
+            self._live, self._view = await self._asked.open(self._stack)
+        except BaseException:
+            await self._stack.__aexit__(*sys.exc_info())
+            raise
+        self._entry = ref(self._live)
+        if self._run_id is not None:
+            _live[self._run_id] = self._entry
+        return self._view
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> bool:
+        if self._run_id is not None and _live.get(self._run_id) is self._entry:
+            del _live[self._run_id]
+        if error is None and not self._live.counted:
+            # The node reads the answer by pydantic-ai's own means.
+            view = self._view
+            count_usage(usage_of(view.usage), finish_reason_of(view.get().finish_reason))
+        return bool(await self._stack.__aexit__(kind, error, trace))
+
+
+class _OpensAnswers:
+    """A model's `request_stream`, in a class that is no model.
+
+    Around one that a model's own class defines pydantic-ai puts two context managers. They are for
+    models that ask a provider, and such a one is wrapped here, with its own two.
+    """
+
+    allow_client_form: bool
+    wrapped: Model
+    _is_listened_to: Callable[[RunContext[Any] | None], bool]
+
+    def request_stream(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+        run_context: RunContext[Any] | None = None,
+    ) -> Any:
+        """Open the answer and register it under the run's id until this context ends."""
+        scope = request_scope.get()
+        form = self.allow_client_form
+        asked = AgentRequest(
+            self.wrapped,
+            messages,
+            merged_settings(scope, model_settings, client_form=form),
+            model_request_parameters,
+            run_context,
+            scope if form else None,
+            listened=self._is_listened_to(run_context),
+        )
+        return _Answer(asked, run_context.run_id if run_context is not None else None)
+
+
+class StreamingModel(_OpensAnswers, CountingModel):
     """Wraps any pydantic-ai model; see the module.
 
     With `allow_client_form`, the request's `client_tools` and `response_format` reach the model,
@@ -67,42 +138,6 @@ class StreamingModel(CountingModel):
     def settings_of_request(self, model_settings: ModelSettings | None) -> ModelSettings | None:
         """Where an answer is not streamed, only the sampling parameters apply."""
         return merged_settings(request_scope.get(), model_settings, client_form=False)
-
-    @asynccontextmanager
-    async def request_stream(
-        self,
-        messages: list[ModelMessage],
-        model_settings: ModelSettings | None,
-        model_request_parameters: ModelRequestParameters,
-        run_context: RunContext[Any] | None = None,
-    ) -> AsyncGenerator[StreamedResponse]:
-        """Open the answer and register it under the run's id until this context ends."""
-        scope = request_scope.get()
-        form = self.allow_client_form
-        settings = merged_settings(scope, model_settings, client_form=form)
-        asked = AgentRequest(
-            self.wrapped,
-            messages,
-            settings,
-            model_request_parameters,
-            run_context,
-            scope if form else None,
-            listened=self._is_listened_to(run_context),
-        )
-        run_id = run_context.run_id if run_context is not None else None
-        async with AsyncExitStack() as stack:
-            live, view = await asked.open(stack)
-            entry = ref(live)
-            if run_id is not None:
-                _live[run_id] = entry
-            try:
-                yield view
-            finally:
-                if run_id is not None and _live.get(run_id) is entry:
-                    del _live[run_id]
-            if not live.counted:
-                # The node reads the answer by pydantic-ai's own means.
-                count_usage(usage_of(view.usage), finish_reason_of(view.get().finish_reason))
 
     def _is_listened_to(self, run: RunContext[Any] | None) -> bool:
         """Whether the run's capabilities are told of events beside whoever reads its result."""
