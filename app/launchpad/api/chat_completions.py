@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import ClassVar, cast
+from typing import Any, ClassVar
 
 from pydantic import BaseModel
 from starlette.datastructures import Headers
@@ -84,9 +84,11 @@ class ChatCompletions(Endpoint):
         label = f"run {run_id}"
         return SSEResponse(frames, headers=headers, send_timeout=settings.send_timeout, label=label)
 
-    def _check_length(self, messages: object) -> None:
+    def _check_length(self, messages: Any) -> None:
         limit = self._settings.max_messages
-        count = len(cast("list[object]", messages)) if isinstance(messages, list) else 0
+        if not isinstance(messages, list):
+            return
+        count = len(messages)  # pyright: ignore[reportUnknownArgumentType]
         if count > limit:
             raise PayloadTooLargeError(
                 f"The request has {count} messages; this server takes {limit}.", param="messages"

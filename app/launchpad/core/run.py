@@ -253,7 +253,7 @@ class Run:
         else:
             result = await in_thread(process, self._context)
         if type(result) is AsyncGeneratorType:
-            return cast("AsyncIterator[Any]", result)
+            return result  # pyright: ignore[reportUnknownVariableType]
         if inspect.isawaitable(result):
             result = await result
         if _has(result, "__aiter__"):

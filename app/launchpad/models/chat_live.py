@@ -55,9 +55,9 @@ class ChatLive(LiveStream):
         choice = chunk["choices"][0]
         if choice.get("finish_reason"):
             self._ended_for = str(choice["finish_reason"])
-        found = as_object(choice.get("delta"))
-        if not found:
+        if not isinstance(choice.get("delta"), dict):
             return
+        found: dict[str, Any] = choice["delta"]
         if found.get("refusal"):
             # pydantic-ai, too, takes nothing else from a chunk that refuses.
             self.refused = True

@@ -69,7 +69,7 @@ def merged_settings(
     """The agent's settings with the request's over them."""
     if scope is None:
         return settings
-    merged: dict[str, Any] = {**(settings or {}), **scope.settings}
+    merged: Any = {**(settings or {}), **scope.settings}
     given = scope.settings.get("extra_body")
     if given is not None and isinstance(given, Mapping):
         own = (settings or {}).get("extra_body")
@@ -77,7 +77,8 @@ def merged_settings(
             merged["extra_body"] = {**cast("Any", own), **cast("Any", given)}
     if client_form and scope.client_tools and scope.tool_choice is not None:
         merged["tool_choice"] = scope.tool_choice
-    return cast("ModelSettings", merged)
+    settled: ModelSettings = merged
+    return settled
 
 
 def merged_parameters(

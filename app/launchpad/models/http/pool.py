@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import zlib
 from collections.abc import Callable
-from typing import cast
 
 from launchpad.models.http.connection import BrokenConnectionError, Connection
 from launchpad.models.http.dial import dial
@@ -234,8 +233,8 @@ class Pool:
 def pool() -> Pool:
     """The running loop's pool, made on first use and closed with the loop's other things."""
     scope = loop_scope()
-    found = scope.kept.get(_POOL)
+    found: Pool | None = scope.kept.get(_POOL)
     if found is None:
         found = scope.kept[_POOL] = Pool()
         scope.at_close(found.aclose)
-    return cast("Pool", found)
+    return found

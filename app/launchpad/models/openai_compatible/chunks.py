@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
-from launchpad.models.openai_compatible.json_values import as_object, objects_in
+from launchpad.models.openai_compatible.json_values import objects_in
 from launchpad.models.openai_compatible.sse import data_of
 from launchpad.models.openai_compatible.tool_calls import ToolCallIndices
 
@@ -255,7 +255,9 @@ class ChunkDecoder:
         for choice in choices:
             if choice.get("finish_reason"):
                 self.finished = True
-            delta = as_object(choice.get("delta"))
+            if not isinstance(choice.get("delta"), dict):
+                continue
+            delta: Chunk = choice["delta"]
             if delta.get("tool_calls"):
                 if self._indices is None:
                     self._indices = ToolCallIndices()
@@ -293,5 +295,4 @@ def _is_first_alone(choices: Any) -> bool:
         (only,) = choices
     except (TypeError, ValueError):
         return False
-    choice = as_object(only)
-    return bool(choice) and not choice.get("index")
+    return isinstance(only, dict) and bool(only) and not only.get("index")  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]

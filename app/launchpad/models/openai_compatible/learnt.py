@@ -186,10 +186,12 @@ class LearntRequests:
 
 def learnt_requests(model: Model) -> LearntRequests | None:
     """Those of `model`, the same at every call; None for a model that our reader does not read."""
-    if not isinstance(model, OpenAIChatModel) or not isinstance(model.client, StreamingOpenAI):
+    client = getattr(model, "client", None)
+    if not isinstance(client, StreamingOpenAI):
         return None
-    client = model.client
     if client.learnt is None:
+        if not isinstance(model, OpenAIChatModel):
+            return None
         profile: Mapping[str, Any] = dict(model.profile)
         merges = not profile.get("openai_chat_supports_multiple_system_messages", True)
         plainly = bool(getattr(model, "reads_plainly", False))

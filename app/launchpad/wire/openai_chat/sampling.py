@@ -34,9 +34,9 @@ def model_settings(request: OpenAIChatSchema) -> ModelSettings:
 
     `parallel_tool_calls` is passed on only beside tools: providers refuse it alone.
     """
-    settings: dict[str, Any] = {}
     if request.is_plain:
-        return cast("ModelSettings", settings)
+        return {}
+    settings: dict[str, Any] = {}
     for name in _SAME_NAME:
         value = getattr(request, name)
         if value is not None:

@@ -94,7 +94,8 @@ class OpenAIChatSchema(ChatModel):
 
         A derived class's never is: its defaults are its own.
         """
-        return self.__class__ is OpenAIChatSchema and self.model_fields_set <= _PLAIN
+        # Asked for by each who looks for more: what `model_fields_set` is, without a call.
+        return self.__class__ is OpenAIChatSchema and self.__pydantic_fields_set__ <= _PLAIN
 
     @property
     def include_usage(self) -> bool:
@@ -138,33 +139,33 @@ class OpenAIChatSchema(ChatModel):
         Where the conversation goes on after it with tool results, or has no user message, this
         is the whole conversation, and `get_user_prompt` is None.
         """
-        from launchpad.wire.openai_chat import history
+        from launchpad.wire.openai_chat.history import to_model_messages
 
         end = self._prompt_position()
         if end is None:
             return self.get_messages()
         # Instructions may stand after the user's words; an agent takes those last.
         late = [m for m in self.messages[end:] if m.role in {"system", "developer"}]
-        return history.to_model_messages([*self.messages[:end], *late])
+        return to_model_messages([*self.messages[:end], *late])
 
     def get_user_prompt(self) -> str | list[UserContent] | None:
         """The last user message for an agent: its text, or its parts where it has more than text.
 
         None where there is nothing new from a user: see `get_message_history`.
         """
-        from launchpad.wire.openai_chat import history
+        from launchpad.wire.openai_chat.history import to_user_prompt
 
         position = self._prompt_position()
         if position is None:
             return None
         message = self.messages[position]
-        return history.to_user_prompt(message) if isinstance(message, UserMessage) else None
+        return to_user_prompt(message) if isinstance(message, UserMessage) else None
 
     def get_messages(self) -> list[ModelMessage]:
         """The whole conversation as pydantic-ai's messages, for one request to a model."""
-        from launchpad.wire.openai_chat import history
+        from launchpad.wire.openai_chat.history import to_model_messages
 
-        return history.to_model_messages(self.messages)
+        return to_model_messages(self.messages)
 
     def model_settings(self) -> ModelSettings:
         """The request's sampling parameters in pydantic-ai's terms; only those that were given."""
