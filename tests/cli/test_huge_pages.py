@@ -60,11 +60,11 @@ def test_no_file_counts_whatever_its_name(tmp_path: Path) -> None:
 
 
 def test_it_comes_to_an_end_and_costs_no_life() -> None:
-    pages, steps = HugePages(), 0
-    while pages.step():
-        steps += 1
-        assert steps < 100_000
-    assert not pages.step()
+    pages, times = HugePages(), 0
+    while pages.move(0.0):
+        times += 1
+        assert times < 100_000
+    assert not pages.move(1.0)
 
 
 @on_linux

@@ -34,9 +34,11 @@ CANCELLATION = 1.0
 STUBBORN = 4.0
 """Seconds that what is left after the application's own end may hold up the process's."""
 TICK = 0.05
-IDLE_TICKS = 5
+IDLE_TICKS = 3
 """Of uvicorn's ticks, a tenth of a second each: so long without a request, and nobody waits. Less
-than a second, after which a probe may come."""
+than half a second, after which a probe may come."""
+IDLE_SLICE = 0.005
+"""Seconds of an idle tick that are used: what a request that comes just then waits longer."""
 
 
 class GracefulServer(uvicorn.Server):
@@ -92,7 +94,7 @@ class GracefulServer(uvicorn.Server):
     async def on_tick(self, counter: int) -> bool:
         """Called by uvicorn ten times a second; True ends the server."""
         if self._heap is not None and self._idle.ticks(self.server_state) >= IDLE_TICKS:
-            self._heap = self._heap if self._heap.step() else None
+            self._heap = self._heap if self._heap.move(IDLE_SLICE) else None
         return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

@@ -6,6 +6,7 @@ import logging
 import os
 import struct
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -42,19 +43,22 @@ class HugePages:
         self._moved = 0
         self._refused = 0
 
-    def step(self) -> bool:
-        """Move one page, or look for it; False where nothing is left to do."""
+    def move(self, seconds: float) -> bool:
+        """Move pages, and look for them, about so long; False where nothing is left to do."""
+        until = time.perf_counter() + seconds
         try:
-            goes_on = self._moved < MOST and self._step()
+            while self._moved < MOST and self._step():
+                if time.perf_counter() >= until:
+                    return True
         except Exception:
             # It is not worth a server's life, whatever a system's /proc or a Python lacks.
             logger.debug("the heap stays where it is", exc_info=True)
             return False
-        if not goes_on:
-            logger.debug("%d MiB of the heap are in huge pages", self._moved * HUGE // 1024 // 1024)
-        return goes_on
+        logger.debug("%d MiB of the heap are in huge pages", self._moved * HUGE // 1024 // 1024)
+        return False
 
     def _step(self) -> bool:
+        """Move one page, or look for it; False where nothing is left to do."""
         if self._places is None:
             self._places = candidates()
         for _ in range(LOOKS):
