@@ -23,9 +23,10 @@ FLOORS = {
     "workflows": 5,
     "utils": 6,
     "api": 7,
-    "cli": 8,
-    "testing": 9,
-    "__main__": 10,
+    "server": 8,
+    "cli": 9,
+    "testing": 10,
+    "__main__": 11,
 }
 # `settings` reports in `errors`' terms; both are leaves.
 SAME_FLOOR = {("settings", "errors")}

@@ -13,11 +13,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from launchpad.api.app import create_app
 from launchpad.api.router import create_router
-from launchpad.cli.direct import DirectBody
-from launchpad.cli.protocol import LaunchpadProtocol
 from launchpad.core.nodes.base import Node
 from launchpad.core.schema import NodeConfig, WorkflowSchema
 from launchpad.core.workflow import Workflow
+from launchpad.server.direct import DirectBody
+from launchpad.server.protocol import LaunchpadProtocol
 from launchpad.settings import Settings
 from launchpad.testing.server import Server
 from launchpad.testing.sse import open_stream

@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from uvicorn.server import ServerState
 
-from launchpad.cli.graceful import Idle
-from launchpad.cli.huge_pages import DENSE, HUGE, HugePages, candidates, share_in_use
+from launchpad.server.graceful import Idle
+from launchpad.server.huge_pages import DENSE, HUGE, HugePages, candidates, share_in_use
 
 from .conftest import Serve
 

@@ -17,12 +17,12 @@ import uvicorn
 from fastapi import FastAPI
 
 from launchpad.api.app import create_app
-from launchpad.cli.graceful import GracefulServer
 from launchpad.cli.serve import _bind
 from launchpad.core.run import Run
 from launchpad.core.task import TaskContext
 from launchpad.core.workflow import Workflow
 from launchpad.runs.in_process import Runs
+from launchpad.server.graceful import GracefulServer
 from launchpad.settings import Settings
 from launchpad.sse.response import SSEResponse
 from launchpad.stream.mailbox import Mailbox
@@ -31,7 +31,7 @@ from launchpad.testing.sse import Stream, open_stream
 from launchpad.wire.frames import FrameStream
 
 T = TypeVar("T")
-PROTOCOL = "launchpad.cli.protocol:LaunchpadProtocol"
+PROTOCOL = "launchpad.server.protocol:LaunchpadProtocol"
 PER_RUN = frozenset({EventStream, FrameStream, Mailbox, Run, SSEResponse, TaskContext})
 CHAT = "/v1/chat/completions"
 

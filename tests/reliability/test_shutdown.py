@@ -136,7 +136,7 @@ def test_idle_connections_close_at_once(upstream: ScriptedUpstream) -> None:
 def test_a_client_that_does_not_read_cannot_hold_up_the_end(
     upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("launchpad.cli.graceful.LAST_WORDS", 0.5)
+    monkeypatch.setattr("launchpad.server.graceful.LAST_WORDS", 0.5)
     upstream.script(Repeat("x" * 1000))
     with Served(FLOWS, heartbeat=0.0, shutdown_grace=0.1, send_timeout=600.0) as served:
         client = open_stream(served.url + CHAT, chat("talk"), receive_buffer=4096)
@@ -160,7 +160,7 @@ class Hanging(Node):
 
 
 def test_a_second_signal_does_not_wait_for_a_clean_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("launchpad.cli.graceful.HURRIED_WORDS", 0.5)
+    monkeypatch.setattr("launchpad.server.graceful.HURRIED_WORDS", 0.5)
     with Served({"hang": chain(Hanging)}, heartbeat=0.0, shutdown_grace=600.0) as served:
         stream = served.post(chat("hang"))
         served.stop()
@@ -180,7 +180,7 @@ class Long(Node):
 
 
 def test_who_still_takes_bytes_has_the_whole_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("launchpad.cli.graceful.LAST_WORDS", 1.0)
+    monkeypatch.setattr("launchpad.server.graceful.LAST_WORDS", 1.0)
     with Served({"long": chain(Long)}, shutdown_grace=60.0) as served:
         body = chat("long") | {"stream": False}
         client = open_stream(served.url + CHAT, body, receive_buffer=4096)
@@ -197,7 +197,7 @@ def test_who_still_takes_bytes_has_the_whole_grace(monkeypatch: pytest.MonkeyPat
 
 
 def test_who_takes_none_has_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("launchpad.cli.graceful.LAST_WORDS", 0.5)
+    monkeypatch.setattr("launchpad.server.graceful.LAST_WORDS", 0.5)
     with Served({"long": chain(Long)}, shutdown_grace=600.0, send_timeout=600.0) as served:
         body = chat("long") | {"stream": False}
         client = open_stream(served.url + CHAT, body, receive_buffer=4096)
@@ -239,7 +239,7 @@ def test_an_app_can_be_started_again(upstream: ScriptedUpstream, foreign: bool) 
 
 
 def test_a_plain_uvicorn_with_our_protocol_drains_too(upstream: ScriptedUpstream) -> None:
-    """`uvicorn.run(create_app(…), http="launchpad.cli.protocol:LaunchpadProtocol")`."""
+    """`uvicorn.run(create_app(…), http="launchpad.server.protocol:LaunchpadProtocol")`."""
     import uvicorn
 
     upstream.script(Repeat("t{i} ", pace=0.01))

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from launchpad.cli.protocol import LaunchpadProtocol
+from launchpad.server.protocol import LaunchpadProtocol
 from launchpad.sse.refusal import Refusal
 from launchpad.sse.response import SSEResponse
 from launchpad.testing.server import Server, serve

@@ -12,10 +12,10 @@ import threading
 from contextlib import suppress
 from types import FrameType
 
-from launchpad.cli.ending import HURRY, end_within
 from launchpad.cli.environment import export
 from launchpad.errors import ConfigurationError
 from launchpad.observe.logs import configure_logging
+from launchpad.server.ending import HURRY, end_within
 from launchpad.settings import Settings
 
 __all__ = ["serve"]

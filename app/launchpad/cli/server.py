@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING
 
 import uvicorn
 
-from launchpad.cli.ending import OVERTIME, end_within
 from launchpad.cli.environment import TARGET_VARIABLE
-from launchpad.cli.graceful import GracefulServer
 from launchpad.cli.reload import Reload, folders
 from launchpad.cli.workers import Workers
 from launchpad.observe.logs import configure_logging
+from launchpad.server.ending import OVERTIME, end_within
+from launchpad.server.graceful import GracefulServer
 from launchpad.settings import Settings, get_settings
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def run_server(
         host=settings.host,
         port=settings.port,
         loop="auto" if sys.platform == "win32" else "uvloop",
-        http="launchpad.cli.protocol:LaunchpadProtocol",
+        http="launchpad.server.protocol:LaunchpadProtocol",
         ws="none",
         log_config=None,
         access_log=False,

@@ -16,9 +16,9 @@ from types import FrameType
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 
-from launchpad.cli.ending import HURRY, OVERTIME
-from launchpad.cli.graceful import GracefulServer
 from launchpad.errors import ConfigurationError
+from launchpad.server.ending import HURRY, OVERTIME
+from launchpad.server.graceful import GracefulServer
 
 __all__ = ["Workers"]
 

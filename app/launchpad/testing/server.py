@@ -155,7 +155,7 @@ def serve(
     if isinstance(target, type | Mapping | Iterable):
         # An app alone needs neither.
         from launchpad.api.app import create_app
-        from launchpad.cli.protocol import LaunchpadProtocol
+        from launchpad.server.protocol import LaunchpadProtocol
 
         app = cast("ASGIApp", create_app(cast("Registry", target), settings))
         return Server(app, timeout=timeout, grace=grace, http=LaunchpadProtocol)

@@ -17,11 +17,11 @@ from tests.reliability.harness import eventually
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 from launchpad.api.app import create_app
-from launchpad.cli.direct import DirectBody
-from launchpad.cli.protocol import LaunchpadProtocol
 from launchpad.core.nodes.base import Node
 from launchpad.core.schema import NodeConfig, WorkflowSchema
 from launchpad.core.workflow import Workflow
+from launchpad.server.direct import DirectBody
+from launchpad.server.protocol import LaunchpadProtocol
 from launchpad.settings import Settings
 from launchpad.sse.connection import Direct, connection_of
 from launchpad.sse.response import SSEResponse

@@ -11,7 +11,7 @@ from starlette._exception_handler import wrap_app_handling_exceptions
 from starlette.middleware.cors import CORSMiddleware
 from starlette.middleware.errors import ServerErrorMiddleware
 
-from launchpad.cli.cycle import Cycle
+from launchpad.server.cycle import Cycle
 
 __all__ = ["DirectBody", "beneath_starlette"]
 

@@ -8,7 +8,7 @@ import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from launchpad.cli.cycle import Cycle
+from launchpad.server.cycle import Cycle
 
 __all__ = ["LINGER", "ReadingProtocol"]
 

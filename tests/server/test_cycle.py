@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from starlette.types import Receive, Scope, Send
 
 from launchpad.api.app import create_app
-from launchpad.cli.protocol import LaunchpadProtocol
 from launchpad.core.nodes.base import Node
 from launchpad.core.schema import NodeConfig, WorkflowSchema
 from launchpad.core.workflow import Workflow
+from launchpad.server.protocol import LaunchpadProtocol
 from launchpad.settings import Settings
 from launchpad.sse.connection import connection_of
 from launchpad.testing.server import Server

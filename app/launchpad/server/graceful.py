@@ -16,10 +16,10 @@ from typing import cast
 import uvicorn
 from uvicorn.server import ServerState
 
-from launchpad.cli.ending import HURRY, OVERTIME, end_within
-from launchpad.cli.huge_pages import HugePages
-from launchpad.cli.protocol import LaunchpadProtocol
 from launchpad.runs.in_process import RUNS_STATE, Runs
+from launchpad.server.ending import HURRY, OVERTIME, end_within
+from launchpad.server.huge_pages import HugePages
+from launchpad.server.protocol import LaunchpadProtocol
 
 __all__ = ["GracefulServer", "Idle"]
 
@@ -49,7 +49,7 @@ class GracefulServer(uvicorn.Server):
     exit with code 0. Here, at the first signal: accept no more, close idle connections, let the
     runs finish within `grace` seconds, end the rest with an error event, close what is left, stop
     the application. A second signal leaves out the waiting. With `run`, which ends the process
-    afterwards, nothing that a node does can keep it from ending: see `launchpad.cli.ending`.
+    afterwards, nothing that a node does can keep it from ending: see `launchpad.server.ending`.
 
     Args:
         config: with `LaunchpadProtocol` as its protocol.

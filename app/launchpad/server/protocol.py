@@ -1,7 +1,7 @@
 """uvicorn's HTTP protocol, with a hand on clients that do not read and on the server's end.
 
 `launchpad serve` uses it. With your own app and `uvicorn.run(app, …)` you get the same by
-`http="launchpad.cli.protocol:LaunchpadProtocol"`.
+`http="launchpad.server.protocol:LaunchpadProtocol"`.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 
 from starlette.types import Receive, Send
 
-from launchpad.cli.direct import DirectBody, beneath_starlette
-from launchpad.cli.reading import ReadingProtocol
 from launchpad.runs.in_process import Runs
+from launchpad.server.direct import DirectBody, beneath_starlette
+from launchpad.server.reading import ReadingProtocol
 from launchpad.sse.connection import CONNECTION_EXTENSION, Connection
 
 __all__ = ["LaunchpadProtocol"]
