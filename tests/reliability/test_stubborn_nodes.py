@@ -25,7 +25,8 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 
-from launchpad.cli import graceful, reload, workers
+from launchpad.cli import reload, workers
+from launchpad.server import graceful
 from launchpad.core.nodes.base import Node
 from launchpad.core.schema import NodeConfig, WorkflowSchema
 from launchpad.core.workflow import Workflow

@@ -9,7 +9,6 @@ import signal
 import socket
 import sys
 import threading
-from contextlib import suppress
 from types import FrameType
 
 from launchpad.cli.environment import export
@@ -29,11 +28,25 @@ def serve(target: str | None, settings: Settings, *, reload: bool = False) -> No
 
     Raises `ConfigurationError` for all that is wrong before the first request.
     """
+    came: list[int] = []
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        came.append(number)
+        for other in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(other, _leave)
+        # What the user's modules have started may not come to an end.
+        end_within(HURRY)
+        raise _Stopped
+
     # Until the server has its own handlers, a signal just ends the program, without a traceback.
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _stop)
-    with suppress(_Stopped):
+        signal.signal(number, stop)
+    try:
         _serve(target, settings, reload=reload)
+    except BaseException:
+        # Who is imported just then may make another error of it: pydantic-core says `SchemaError`.
+        if not came:
+            raise
 
 
 def _serve(target: str | None, settings: Settings, *, reload: bool) -> None:
@@ -68,14 +81,6 @@ def _serve(target: str | None, settings: Settings, *, reload: bool) -> None:
 
 class _Stopped(BaseException):
     """A signal came. Not `SystemExit`: a user's module that raises that is told so."""
-
-
-def _stop(_number: int, _frame: FrameType | None) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, _leave)
-    # What the user's modules have started may not come to an end.
-    end_within(HURRY)
-    raise _Stopped
 
 
 def _leave(_number: int, _frame: FrameType | None) -> None:

@@ -28,6 +28,8 @@ MODEL_NAME = "SmolLM2-135M-Instruct"
 LOAD_TIMEOUT = 120.0
 """Seconds the model may take to load; a cold disk takes a few."""
 STOP_TIMEOUT = 3.0
+BIRTH_TIMEOUT = 1.0
+"""Seconds that an end waits for a process that is just being made."""
 SHORT_LIFE = 10.0
 """A process that ends within this many seconds of its start is not replaced at once."""
 BACK_OFF = 1.0
@@ -59,6 +61,8 @@ class LocalServer:
         self._key = secrets.token_urlsafe(24)
         self._port = 0
         self._child: subprocess.Popen[str] | None = None
+        self._birth = threading.Lock()
+        """Held until a process that has been made is known as `_child`."""
         self._endpoint: LocalEndpoint | None = None
         self._stopped = threading.Event()
         self._short_lives = 0
@@ -84,7 +88,11 @@ class LocalServer:
         minutes where the weights are fetched, is not waited for.
         """
         self._stopped.set()
+        # A thread that is making the process may never run again after this.
+        known = self._birth.acquire(timeout=BIRTH_TIMEOUT)
         child = self._child
+        if known:
+            self._birth.release()
         if child is not None:
             child.kill()
             _end(child)
@@ -111,19 +119,19 @@ class LocalServer:
         """Start the child and return the URL it reports."""
         script = Path(__file__).with_name("child.py")
         # Its own session: Ctrl-C in the terminal is the owner's to handle, and streams may finish.
-        child = subprocess.Popen(  # noqa: S603  (our own script)
-            [sys.executable, "-P", str(script)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            start_new_session=True,
-        )
-        self._child = child
-        if self._stopped.is_set():  # before it could be seen there
-            child.kill()
+        with self._birth:
+            if self._stopped.is_set():
+                raise ConfigurationError("The local model was ended before it had started.")
+            self._child = child = subprocess.Popen(  # noqa: S603  (our own script)
+                [sys.executable, "-P", str(script)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+                encoding="utf-8",
+                errors="replace",
+                start_new_session=True,
+            )
         words: deque[str] = deque(maxlen=20)
         threading.Thread(
             target=self._watch, args=(child, words), name="launchpad-local-model", daemon=True
