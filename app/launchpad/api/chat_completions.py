@@ -50,7 +50,8 @@ class ChatCompletions(Endpoint):
         served = self._find(payload.get("model"))
         self._check_length(payload.get("messages"))
         request = served.chat_schema.model_validate(payload)
-        ignored = review(request, served.capabilities(settings))
+        left_out = served.left_out(request, settings)
+        ignored = review(request, served.capabilities(settings), left_out)
         run_id = new_run_id()
         headers = {REQUEST_ID_HEADER: run_id}
         if ignored:

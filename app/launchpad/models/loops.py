@@ -96,6 +96,13 @@ class Memo(Generic[Built]):
                 del self._by_hash[next(iter(self._by_hash))]
         return found
 
+    def find(self, key: object) -> Built | None:
+        """What was built for an equal key; None where nothing was."""
+        try:
+            return self._by_hash.get(key)
+        except TypeError:
+            return next((found for known, found in self._others if known == key), None)
+
     def _get_unhashable(self, key: object, build: Callable[[], Built]) -> Built:
         for known, found in self._others:
             if known == key:

@@ -27,6 +27,7 @@ __all__ = [
     "build_model",
     "check_config",
     "fallbacks_of",
+    "known_model",
     "parse_model_name",
     "resolve",
     "takes_tools",
@@ -195,21 +196,37 @@ def build_model(config: AgentConfig, settings: Settings | None = None) -> Model:
         return _build(resolve(config, settings), settings)
     scope = loop_scope()
     memo: Memo[Model] = scope.memo(_MODELS)
-    # What a config that names no model resolves to is in it too: `settings.model`.
-    key = (
-        config.model_provider,
-        config.model_name,
-        config.base_url,
-        config.api_key,
-        *model_settings_key(settings),
-    )
 
     def build() -> Model:
         model = _build(resolve(config, settings), settings)
         scope.at_close(lambda: _close(model))
         return model
 
-    return memo.get(key, build)
+    return memo.get(_key(config, settings), build)
+
+
+def known_model(config: AgentConfig, settings: Settings) -> Model | None:
+    """The model that `config` asks first, for who is on a loop and only wants to look at it.
+
+    None where an SDK would have to be imported for it, which its first run does.
+    Raises `ConfigurationError`.
+    """
+    one = replace(resolve(config, settings), retry=None, fallbacks=())
+    if one.model_provider in _OWN:
+        return build_model(one, settings)
+    memo: Memo[Model] = loop_scope().memo(_MODELS)
+    return memo.find(_key(one, settings)) or memo.find(_key(config, settings))
+
+
+def _key(config: AgentConfig, settings: Settings) -> tuple[object, ...]:
+    # What a config that names no model resolves to is in it too: `settings.model`.
+    return (
+        config.model_provider,
+        config.model_name,
+        config.base_url,
+        config.api_key,
+        *model_settings_key(settings),
+    )
 
 
 def reads_upstream_itself(config: AgentConfig) -> bool:

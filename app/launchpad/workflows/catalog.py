@@ -17,6 +17,7 @@ from launchpad.settings import Settings
 from launchpad.wire.openai_chat.parameters import Capabilities
 from launchpad.wire.openai_chat.schema import OpenAIChatSchema
 from launchpad.workflows.capabilities import capabilities_of
+from launchpad.workflows.left_out import left_out_of
 
 __all__ = ["Catalog", "Registry", "ServedWorkflow"]
 
@@ -59,6 +60,10 @@ class ServedWorkflow:
             if not stands_in:
                 _capabilities[key] = found
         return found
+
+    def left_out(self, request: OpenAIChatSchema, settings: Settings) -> frozenset[str]:
+        """The settings of the request that no model of the workflow is asked with."""
+        return left_out_of(self.workflow, request.model_settings(), settings)
 
     def event(self, request: OpenAIChatSchema) -> Any:
         """The workflow's event for a chat request. What `from_chat` raises passes through.

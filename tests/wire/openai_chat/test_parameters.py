@@ -138,3 +138,24 @@ def test_a_derived_class_s_defaults_and_later_changes_count():
     changed = request()
     changed.top_p = 0.5
     assert changed.model_settings() == {"top_p": 0.5}
+
+
+def test_what_no_model_is_asked_with_is_named():
+    fields = {"temperature": 0, "max_completion_tokens": 5, "stop": "x", "reasoning_effort": "low"}
+    can = Capabilities()
+    assert review(request(**fields), can, {"temperature", "seed"}) == ["temperature"]
+    assert review(request(**fields), can, {"max_tokens", "stop_sequences"}) == [
+        "max_completion_tokens",
+        "stop",
+    ]
+    # It goes to servers of OpenAI's wire in one way, to others in another.
+    assert review(request(**fields), can, {"thinking"}) == []
+    assert review(request(**fields), can, {"thinking", "openai_reasoning_effort"}) == [
+        "reasoning_effort"
+    ]
+    assert review(request(**fields), Capabilities(sampling=False), {"temperature"}) == [
+        "temperature",
+        "max_completion_tokens",
+        "stop",
+        "reasoning_effort",
+    ]

@@ -6,12 +6,12 @@ ignored and named in the header `x-launchpad-ignored`; unknown fields are let th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from dataclasses import dataclass
 
 from launchpad.errors import UnsupportedParameterError
 from launchpad.wire.openai_chat.options import JsonObjectFormat
-from launchpad.wire.openai_chat.sampling import SAMPLING
+from launchpad.wire.openai_chat.sampling import SAMPLING, parameters_behind
 from launchpad.wire.openai_chat.schema import OpenAIChatSchema
 
 __all__ = ["IGNORABLE", "IGNORED_HEADER", "Capabilities", "review"]
@@ -49,16 +49,19 @@ class Capabilities:
     """The largest `n`."""
 
 
-def review(request: OpenAIChatSchema, capabilities: Capabilities) -> list[str]:
+def review(
+    request: OpenAIChatSchema, capabilities: Capabilities, left_out: Set[str] = frozenset()
+) -> list[str]:
     """The names of the parameters that are given and ignored.
 
-    Raises `UnsupportedParameterError` for the first that changes the form and can't be honoured.
+    `left_out`: the settings (`request.model_settings()`) that no model is asked with. Raises
+    `UnsupportedParameterError` for the first that changes the form and can't be honoured.
     """
     if request.is_plain and not request.valid_json_chunks:
         return []
     for param, reason in _refused(request, capabilities):
         raise UnsupportedParameterError(f"Unsupported parameter: '{param}'. {reason}", param=param)
-    return list(_ignored(request, capabilities))
+    return list(_ignored(request, capabilities, left_out))
 
 
 def _refused(request: OpenAIChatSchema, can: Capabilities) -> Iterator[tuple[str, str]]:
@@ -102,8 +105,9 @@ def _takes_format(request: OpenAIChatSchema, can: Capabilities) -> bool:
     return can.response_format or (can.structured and is_object and only_json)
 
 
-def _ignored(request: OpenAIChatSchema, can: Capabilities) -> Iterator[str]:
-    names = IGNORABLE if can.sampling else (*SAMPLING, *IGNORABLE)
+def _ignored(request: OpenAIChatSchema, can: Capabilities, left_out: Set[str]) -> Iterator[str]:
+    sampling = parameters_behind(request, left_out) if can.sampling else SAMPLING
+    names = (*sampling, *IGNORABLE)
     # The fields that were given, unknown ones among them.
     given = request.model_fields_set
     for name in names:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Set
 from typing import TYPE_CHECKING, Any, cast
 
 if TYPE_CHECKING:
@@ -9,7 +10,7 @@ if TYPE_CHECKING:
 
     from launchpad.wire.openai_chat.schema import OpenAIChatSchema
 
-__all__ = ["SAMPLING", "model_settings"]
+__all__ = ["SAMPLING", "model_settings", "parameters_behind"]
 
 SAMPLING = (
     "temperature",
@@ -27,6 +28,14 @@ SAMPLING = (
 """The parameters that become model settings."""
 
 _SAME_NAME = ("temperature", "top_p", "seed", "presence_penalty", "frequency_penalty", "logit_bias")
+
+_OTHER_NAMES: Mapping[str, tuple[str, ...]] = {
+    "max_completion_tokens": ("max_tokens",),
+    "stop": ("stop_sequences",),
+    "reasoning_effort": ("openai_reasoning_effort", "thinking"),
+    "user": ("openai_user",),
+}
+"""The settings that a parameter becomes, where it is not one of its own name."""
 
 
 def model_settings(request: OpenAIChatSchema) -> ModelSettings:
@@ -61,3 +70,16 @@ def model_settings(request: OpenAIChatSchema) -> ModelSettings:
     if request.client_tools and request.parallel_tool_calls is not None:
         settings["parallel_tool_calls"] = request.parallel_tool_calls
     return cast("ModelSettings", settings)
+
+
+def parameters_behind(request: OpenAIChatSchema, left_out: Set[str]) -> list[str]:
+    """The parameters all of whose settings are in `left_out`."""
+    if not left_out:
+        return []
+    settings = request.model_settings().keys()
+    found: list[str] = []
+    for name in (*SAMPLING, "parallel_tool_calls"):
+        became = settings & set(_OTHER_NAMES.get(name, (name,)))
+        if became and became <= left_out:
+            found.append(name)
+    return found
