@@ -3,34 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
 from pydantic_ai.messages import PartDeltaEvent, PartStartEvent
+from tests.core.conftest import config, upstream_now
+from tests.core.flows import asked, chat_events_of, chat_flow
 
-from launchpad.core.nodes.agent import AgentConfig, AgentNode, ModelProvider
+from launchpad.core.nodes.agent import AgentConfig, AgentNode
 from launchpad.core.nodes.agent_streaming_node import AgentStreamingNode
 from launchpad.core.nodes.base import Node
 from launchpad.core.nodes.concurrent import ConcurrentNode
 from launchpad.core.nodes.model_streaming_node import ModelStreamingNode
-from launchpad.core.schema import NodeConfig, WorkflowSchema
+from launchpad.core.schema import NodeConfig
 from launchpad.core.task import TaskContext
-from launchpad.core.workflow import Workflow
 from launchpad.errors import NodeError, OutputError, UpstreamError
 from launchpad.events import (
     JsonDelta,
     NodeFinished,
     ReasoningDelta,
     RefusalDelta,
-    RunEvent,
     RunFailed,
     RunFinished,
     TextDelta,
     Usage,
 )
-from launchpad.testing import ScriptedUpstream
 from launchpad.testing.steps import (
     Chunk,
     Finish,
@@ -41,43 +40,8 @@ from launchpad.testing.steps import (
     ToolDelta,
     UsageStep,
 )
-from launchpad.wire.openai_chat.schema import OpenAIChatSchema
 
-upstream_now: ScriptedUpstream
-
-
-@pytest.fixture(autouse=True)
-def upstream() -> Iterator[ScriptedUpstream]:
-    global upstream_now
-    with ScriptedUpstream() as upstream_now:
-        yield upstream_now
-
-
-def config(**changes: Any) -> AgentConfig:
-    return AgentConfig(
-        model_provider=ModelProvider.OPENAI_COMPATIBLE,
-        model_name="scripted",
-        base_url=upstream_now.base_url,
-        api_key="any",
-        **changes,
-    )
-
-
-def flow(*configs: NodeConfig) -> Workflow:
-    schema = WorkflowSchema(event_schema=OpenAIChatSchema, start=configs[0].node, nodes=configs)
-    made: type[Workflow] = type("Flow", (Workflow,), {"workflow_schema": schema})
-    return made()
-
-
-def asked(text: str = "one two three", **fields: Any) -> dict[str, Any]:
-    return {"messages": [{"role": "user", "content": text}], **fields}
-
-
-def events_of(workflow: Workflow, event: dict[str, Any] | None = None) -> list[RunEvent]:
-    async def collect() -> list[RunEvent]:
-        return [event_ async for event_ in workflow.run_stream_async(event or asked())]
-
-    return asyncio.run(collect())
+pytestmark = pytest.mark.usefixtures("upstream")
 
 
 class Text(AgentStreamingNode):
@@ -107,33 +71,33 @@ class Quiet(AgentNode):
 
 @pytest.mark.parametrize("node", [Text, Direct])
 def test_text_as_it_is_made_with_finish_and_usage(node: type[Node]) -> None:
-    workflow = flow(NodeConfig(node=node))
-    events = events_of(workflow)
+    workflow = chat_flow(NodeConfig(node=node))
+    events = chat_events_of(workflow)
     name = node.__name__
     words = [event for event in events if isinstance(event, TextDelta)]
     assert words == [TextDelta(name, "one"), TextDelta(name, " two"), TextDelta(name, " three")]
     assert events[-1] == RunFinished("stop", Usage(6, 3))
-    (request,) = upstream_now.requests
+    (request,) = upstream_now().requests
     assert "Be brief." in str(request.body["messages"])
     assert workflow.run(asked()).get_output(node) == "one two three"
 
 
 def test_a_structured_node_speaks_from_its_first_token_and_saves_its_object() -> None:
     said = '{"name": "John Doe", "age": 30}'
-    upstream_now.script_all(*[Chunk(said[i : i + 3]) for i in range(0, len(said), 3)])
-    workflow = flow(NodeConfig(node=Structured))
-    fragments = [event.text for event in events_of(workflow) if isinstance(event, JsonDelta)]
+    upstream_now().script_all(*[Chunk(said[i : i + 3]) for i in range(0, len(said), 3)])
+    workflow = chat_flow(NodeConfig(node=Structured))
+    fragments = [event.text for event in chat_events_of(workflow) if isinstance(event, JsonDelta)]
     assert fragments[0] == '{"n'
     assert "".join(fragments) == said
     assert workflow.run(asked()).get_output(Structured) == Person(name="John Doe", age=30)
 
 
 def test_an_output_that_does_not_fit_is_an_error_after_what_was_said() -> None:
-    upstream_now.script(Chunk('{"name": "John", '), Chunk('"age": "old"}'))
-    *_, failure = events_of(flow(NodeConfig(node=Structured)))
+    upstream_now().script(Chunk('{"name": "John", '), Chunk('"age": "old"}'))
+    *_, failure = chat_events_of(chat_flow(NodeConfig(node=Structured)))
     assert isinstance(failure, RunFailed)
     assert failure.code == "invalid_output"
-    assert len(upstream_now.requests) == 1, "no retry once a fragment is out"
+    assert len(upstream_now().requests) == 1, "no retry once a fragment is out"
 
 
 class Reader(Node):
@@ -148,25 +112,25 @@ class Indifferent(Node):
 
 def test_a_structured_node_cut_by_length_finishes_and_only_its_reader_fails() -> None:
     cut = (Chunk('{"name": "Jo'), Finish("length"))
-    upstream_now.script_all(*cut)
-    alone = events_of(flow(NodeConfig(node=Structured)))
+    upstream_now().script_all(*cut)
+    alone = chat_events_of(chat_flow(NodeConfig(node=Structured)))
     assert alone[-1] == RunFinished("length", alone[-1].usage)  # type: ignore[attr-defined]
-    workflow = flow(NodeConfig(node=Structured, connections=[Reader]))
+    workflow = chat_flow(NodeConfig(node=Structured, connections=[Reader]))
     with pytest.raises(OutputError, match="Structured: its output was cut off"):
         workflow.run(asked())
-    workflow = flow(NodeConfig(node=Structured, connections=[Indifferent]))
+    workflow = chat_flow(NodeConfig(node=Structured, connections=[Indifferent]))
     assert workflow.run(asked()).get_output(Indifferent) == "anyway"
 
 
 def test_reasoning_and_refusals_are_told_apart_from_text() -> None:
-    upstream_now.script(Reasoning("hm"), Chunk("yes"))
-    upstream_now.script(Refusal("no, "), Refusal("sorry"))
-    events = events_of(flow(NodeConfig(node=Text)))
+    upstream_now().script(Reasoning("hm"), Chunk("yes"))
+    upstream_now().script(Refusal("no, "), Refusal("sorry"))
+    events = chat_events_of(chat_flow(NodeConfig(node=Text)))
     assert [event for event in events if isinstance(event, ReasoningDelta | TextDelta)] == [
         ReasoningDelta("Text", "hm"),
         TextDelta("Text", "yes"),
     ]
-    events = events_of(flow(NodeConfig(node=Structured)))
+    events = chat_events_of(chat_flow(NodeConfig(node=Structured)))
     refused = "".join(event.text for event in events if isinstance(event, RefusalDelta))
     assert refused == "no, sorry"
     assert isinstance(events[-1], RunFinished)
@@ -183,7 +147,9 @@ def test_tools_that_the_server_runs_stay_hidden_and_their_result_is_fed_back() -
         def get_agent_config(self) -> AgentConfig:
             return config(tools=[weather])
 
-    events = events_of(flow(NodeConfig(node=WithTools)), asked('!call weather {"city": "Rome"}'))
+    events = chat_events_of(
+        chat_flow(NodeConfig(node=WithTools)), asked('!call weather {"city": "Rome"}')
+    )
     assert called == ["Rome"]
     words = "".join(event.text for event in events if isinstance(event, TextDelta))
     assert "sunny in Rome" in words
@@ -202,9 +168,9 @@ def test_a_model_with_server_tools_may_refuse(called_before: bool) -> None:
 
     if called_before:
         call = ToolDelta(0, '{"city": "Rome"}', id="call_1", name="weather")
-        upstream_now.script(call, UsageStep(10, 5))
-    upstream_now.script(Refusal("not "), Refusal("that"), UsageStep(3, 2))
-    events = events_of(flow(NodeConfig(node=WithTools)))
+        upstream_now().script(call, UsageStep(10, 5))
+    upstream_now().script(Refusal("not "), Refusal("that"), UsageStep(3, 2))
+    events = chat_events_of(chat_flow(NodeConfig(node=WithTools)))
     assert [event for event in events if isinstance(event, RefusalDelta | TextDelta)] == [
         RefusalDelta("WithTools", "not that")
     ]
@@ -213,8 +179,8 @@ def test_a_model_with_server_tools_may_refuse(called_before: bool) -> None:
 
 
 def test_a_refusal_where_a_node_needs_the_answer_is_a_clear_error() -> None:
-    upstream_now.script(Refusal("no"))
-    *_, failure = events_of(flow(NodeConfig(node=Quiet)))
+    upstream_now().script(Refusal("no"))
+    *_, failure = chat_events_of(chat_flow(NodeConfig(node=Quiet)))
     assert isinstance(failure, RunFailed)
     assert (failure.status, failure.code) == (400, "content_filter")
     assert failure.message == "Quiet: The model refused to answer."
@@ -222,8 +188,8 @@ def test_a_refusal_where_a_node_needs_the_answer_is_a_clear_error() -> None:
 
 def test_the_request_s_sampling_parameters_reach_streaming_nodes_only() -> None:
     given = asked(temperature=0.5, stop=["x"], seed=7, max_tokens=9)
-    flow(NodeConfig(node=Text, connections=[Quiet])).run(given)
-    streamed, quiet = [request.body for request in upstream_now.requests]
+    chat_flow(NodeConfig(node=Text, connections=[Quiet])).run(given)
+    streamed, quiet = [request.body for request in upstream_now().requests]
     assert streamed["temperature"] == 0.5
     assert streamed["stop"] == ["x"]
     assert streamed["seed"] == 7
@@ -237,32 +203,32 @@ def test_a_node_without_an_agent_refuses_what_needs_one() -> None:
             return config(output_type=Person)
 
     with pytest.raises(NodeError, match="AgentStreamingNode"):
-        flow(NodeConfig(node=Wrong)).run(asked())
+        chat_flow(NodeConfig(node=Wrong)).run(asked())
 
 
 def test_an_upstream_s_failure_keeps_its_status_and_names_the_node() -> None:
-    upstream_now.script_all(Status(429, {"retry-after": "9"}))
+    upstream_now().script_all(Status(429, {"retry-after": "9"}))
     for node in (Text, Direct, Quiet):
-        failure = events_of(flow(NodeConfig(node=node)))[-1]
+        failure = chat_events_of(chat_flow(NodeConfig(node=node)))[-1]
         assert isinstance(failure, RunFailed)
         assert failure.status == 429
         assert failure.retry_after == 9
         assert failure.message.startswith(f"{node.__name__}: ")
         with pytest.raises(NodeError) as caught:
-            flow(NodeConfig(node=node)).run(asked())
+            chat_flow(NodeConfig(node=node)).run(asked())
         assert isinstance(caught.value.__cause__, UpstreamError)
 
 
 @pytest.mark.parametrize("node", [Text, Structured, Direct])
 def test_letting_go_closes_the_upstream(node: type[Node]) -> None:
     async def main() -> None:
-        upstream_now.script(Chunk('{"name": "'), Hang())
-        stream = flow(NodeConfig(node=node)).run_stream_async(asked())
+        upstream_now().script(Chunk('{"name": "'), Hang())
+        stream = chat_flow(NodeConfig(node=node)).run_stream_async(asked())
         async for event in stream:
             if isinstance(event, TextDelta | JsonDelta):
                 break
         await stream.aclose()
-        await asyncio.to_thread(upstream_now.requests[0].wait_disconnected, 10)
+        await asyncio.to_thread(upstream_now().requests[0].wait_disconnected, 10)
         assert len(asyncio.all_tasks()) == 1
 
     asyncio.run(main())
@@ -272,8 +238,8 @@ def test_agents_at_the_same_time() -> None:
     class Both(ConcurrentNode):
         pass
 
-    workflow = flow(NodeConfig(node=Both, concurrent_nodes=[Text, Direct]))
-    events = events_of(workflow)
+    workflow = chat_flow(NodeConfig(node=Both, concurrent_nodes=[Text, Direct]))
+    events = chat_events_of(workflow)
     assert {event.node for event in events if isinstance(event, TextDelta)} == {"Text", "Direct"}
     finished = [event for event in events if isinstance(event, NodeFinished)]
     assert {event.node for event in finished} == {"Text", "Direct", "Both"}
@@ -291,7 +257,7 @@ def test_agents_are_built_once() -> None:
                     yield chunk
 
         for _ in range(2):
-            await flow(NodeConfig(node=Watched)).run_async(asked())
+            await chat_flow(NodeConfig(node=Watched)).run_async(asked())
         assert seen[0] is seen[1]
 
     asyncio.run(main())
@@ -306,10 +272,10 @@ def test_usage_is_the_sum_of_every_request_that_the_nodes_made() -> None:
                         yield chunk
             await self.agent.run("four")
 
-    workflow = flow(
+    workflow = chat_flow(
         NodeConfig(node=Quiet, connections=[Twice]), NodeConfig(node=Twice, connections=[Direct])
     )
-    finished = events_of(workflow)[-1]
+    finished = chat_events_of(workflow)[-1]
     assert isinstance(finished, RunFinished)
     asked_for = [3, 5, 4, 4, 6]  # "Be brief." counts where the node says it
     assert finished.usage == Usage(sum(asked_for), 3 + 2 + 1 + 1 + 3)
@@ -345,14 +311,14 @@ def test_counts_and_reason_come_however_a_node_reads_its_agent(read: Any) -> Non
             async for one in read(self):
                 yield one
 
-    upstream_now.script(Chunk("one"), Finish("length"), UsageStep(7, 1))
-    finished = events_of(flow(NodeConfig(node=Reads)))[-1]
+    upstream_now().script(Chunk("one"), Finish("length"), UsageStep(7, 1))
+    finished = chat_events_of(chat_flow(NodeConfig(node=Reads)))[-1]
     assert finished == RunFinished("length", Usage(7, 1))
 
 
 def test_a_silent_node_s_answer_that_was_cut_ends_with_length() -> None:
-    upstream_now.script(Chunk("one"), Finish("length"), UsageStep(7, 1))
-    *_, said, finished = events_of(flow(NodeConfig(node=Quiet)))
+    upstream_now().script(Chunk("one"), Finish("length"), UsageStep(7, 1))
+    *_, said, finished = chat_events_of(chat_flow(NodeConfig(node=Quiet)))
     assert said == TextDelta("Quiet", "one")
     assert finished == RunFinished("length", Usage(7, 1))
 
@@ -361,7 +327,7 @@ def test_a_silent_node_s_answer_that_was_cut_ends_with_length() -> None:
 def test_the_tokens_of_a_workflow_within_a_node_are_the_node_s(streamed: bool) -> None:
     class Outer(Node):
         async def process(self, task_context: TaskContext) -> AsyncIterator[Any]:
-            inner = flow(NodeConfig(node=Direct))
+            inner = chat_flow(NodeConfig(node=Direct))
             if streamed:
                 async for event in inner.run_stream_async(asked("one two")):
                     yield event
@@ -369,6 +335,6 @@ def test_the_tokens_of_a_workflow_within_a_node_are_the_node_s(streamed: bool) -
                 context = await inner.run_async(asked("one two"))
                 yield context.get_output(Direct)
 
-    events = events_of(flow(NodeConfig(node=Outer)))
+    events = chat_events_of(chat_flow(NodeConfig(node=Outer)))
     assert "".join(event.text for event in events if isinstance(event, TextDelta)) == "one two"
     assert events[-1] == RunFinished("stop", Usage(5, 2))

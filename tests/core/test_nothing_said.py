@@ -2,45 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Iterator
-from itertools import pairwise
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
+from tests.core.conftest import config, upstream_now
+from tests.core.flows import asked, chat_events_of, chat_flow
 
-from launchpad.core.nodes.agent import AgentConfig, ModelProvider
+from launchpad.core.nodes.agent import AgentConfig
 from launchpad.core.nodes.agent_streaming_node import AgentStreamingNode
 from launchpad.core.nodes.base import Node
 from launchpad.core.nodes.model_streaming_node import ModelStreamingNode
-from launchpad.core.schema import NodeConfig, WorkflowSchema
 from launchpad.core.task import TaskContext
-from launchpad.core.workflow import Workflow
 from launchpad.errors import LaunchpadError
-from launchpad.events import RunEvent, RunFailed, RunFinished
-from launchpad.testing import ScriptedUpstream
+from launchpad.events import RunFailed, RunFinished
 from launchpad.testing.steps import Finish, Refusal
-from launchpad.wire.openai_chat.schema import OpenAIChatSchema
 
-upstream_now: ScriptedUpstream
-
-
-@pytest.fixture(autouse=True)
-def upstream() -> Iterator[ScriptedUpstream]:
-    global upstream_now
-    with ScriptedUpstream() as upstream_now:
-        yield upstream_now
-
-
-def config(output_type: Any = str) -> AgentConfig:
-    return AgentConfig(
-        model_provider=ModelProvider.OPENAI_COMPATIBLE,
-        model_name="scripted",
-        base_url=upstream_now.base_url,
-        api_key="any",
-        output_type=output_type,
-    )
+pytestmark = pytest.mark.usefixtures("upstream")
 
 
 class Choice(BaseModel):
@@ -52,7 +31,7 @@ class Choice(BaseModel):
 
 class Lenient(AgentStreamingNode):
     def get_agent_config(self) -> AgentConfig:
-        return config(Choice)
+        return config(output_type=Choice)
 
     async def process(self, task_context: TaskContext) -> AsyncIterator[Any]:
         async with self.agent.run_stream("decide") as result:
@@ -75,27 +54,9 @@ class Decides(Node):
         return f"decided {task_context.get_output(Lenient)}"
 
 
-def flow(*nodes: type[Node]) -> Workflow:
-    configs = [NodeConfig(node=node, connections=[then]) for node, then in pairwise(nodes)]
-    configs.append(NodeConfig(node=nodes[-1]))
-    schema = WorkflowSchema(event_schema=OpenAIChatSchema, start=nodes[0], nodes=configs)
-    made: type[Workflow] = type("Flow", (Workflow,), {"workflow_schema": schema})
-    return made()
-
-
-ASKED = {"messages": [{"role": "user", "content": "hello"}]}
-
-
-def events_of(workflow: Workflow) -> list[RunEvent]:
-    async def collect() -> list[RunEvent]:
-        return [event async for event in workflow.run_stream_async(ASKED)]
-
-    return asyncio.run(collect())
-
-
 def test_a_document_that_nobody_made_is_an_error() -> None:
-    upstream_now.script(Finish("stop"))
-    failure = events_of(flow(Lenient))[-1]
+    upstream_now().script(Finish("stop"))
+    failure = chat_events_of(chat_flow(Lenient))[-1]
     assert isinstance(failure, RunFailed)
     assert failure.code == "invalid_output"
 
@@ -109,19 +70,19 @@ def test_a_document_that_nobody_made_is_an_error() -> None:
     ],
 )
 def test_nothing_is_saved_of_it(steps: tuple[Any, ...], finish: str, why: str) -> None:
-    upstream_now.script(*steps)
-    finished = events_of(flow(Lenient))[-1]
+    upstream_now().script(*steps)
+    finished = chat_events_of(chat_flow(Lenient))[-1]
     assert isinstance(finished, RunFinished)
     assert finished.finish_reason == finish
-    upstream_now.script(*steps)
+    upstream_now().script(*steps)
     with pytest.raises(LaunchpadError, match=why):
-        flow(Lenient, Decides).run(ASKED)
+        chat_flow(Lenient, Decides).run(asked())
 
 
 @pytest.mark.parametrize("reason", ["length", "content_filter", "stop"])
 @pytest.mark.parametrize("node", [Words, Direct])
 def test_an_empty_answer_ends_for_the_model_s_reason(node: type[Node], reason: str) -> None:
-    upstream_now.script(Finish(reason))
-    finished = events_of(flow(node))[-1]
+    upstream_now().script(Finish(reason))
+    finished = chat_events_of(chat_flow(node))[-1]
     assert isinstance(finished, RunFinished)
     assert finished.finish_reason == reason

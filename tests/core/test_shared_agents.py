@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx
@@ -13,55 +13,29 @@ import pytest
 from pydantic_ai import Agent, FunctionToolset, ModelRetry, TextOutput
 from pydantic_ai.messages import PartEndEvent
 from pydantic_ai.models.test import TestModel
+from tests.core.conftest import config, upstream_now
+from tests.core.flows import chat_flow
 
-from launchpad.core.nodes.agent import AgentConfig, AgentNode, ModelProvider
+from launchpad.core.nodes.agent import AgentConfig, AgentNode
 from launchpad.core.nodes.agent_streaming_node import AgentStreamingNode
 from launchpad.core.nodes.base import Node
-from launchpad.core.schema import NodeConfig, WorkflowSchema
 from launchpad.core.task import TaskContext
-from launchpad.core.workflow import Workflow
 from launchpad.errors import DefinitionError, NodeError
 from launchpad.models.agent import build_agent
 from launchpad.models.loops import aclose_clients
-from launchpad.testing import ScriptedModel, ScriptedUpstream, override_model, serve
-from launchpad.wire.openai_chat.schema import OpenAIChatSchema
+from launchpad.testing import ScriptedModel, override_model, serve
 
-upstream_now: ScriptedUpstream
-
-
-@pytest.fixture(autouse=True)
-def upstream() -> Iterator[ScriptedUpstream]:
-    global upstream_now
-    with ScriptedUpstream() as upstream_now:
-        yield upstream_now
+pytestmark = pytest.mark.usefixtures("upstream")
 
 
 class Asking(AgentNode):
     def get_agent_config(self) -> AgentConfig:
-        return config()
+        return config(instructions="Be brief.")
 
 
 class Streaming(AgentStreamingNode):
     def get_agent_config(self) -> AgentConfig:
-        return config()
-
-
-def config(**changes: Any) -> AgentConfig:
-    return AgentConfig(
-        model_provider=ModelProvider.OPENAI_COMPATIBLE,
-        model_name="scripted",
-        base_url=upstream_now.base_url,
-        api_key="any",
-        instructions="Be brief.",
-        **changes,
-    )
-
-
-def flow(node: type[Node]) -> type[Workflow]:
-    schema = WorkflowSchema(
-        event_schema=OpenAIChatSchema, start=node, nodes=[NodeConfig(node=node)]
-    )
-    return type("Flow", (Workflow,), {"workflow_schema": schema})
+        return config(instructions="Be brief.")
 
 
 def asked(user: str) -> dict[str, Any]:
@@ -72,15 +46,15 @@ def outputs_of(node: type[Node], *users: str) -> list[Any]:
     """The node's outputs, run after run on one loop, where the runs share the agent."""
 
     async def runs() -> list[Any]:
-        workflow = flow(node)
-        return [(await workflow().run_async(asked(user))).get_output(node) for user in users]
+        workflow = chat_flow(node)
+        return [(await workflow.run_async(asked(user))).get_output(node) for user in users]
 
     return asyncio.run(runs())
 
 
 def told() -> list[str]:
     """The messages of each request that the upstream got."""
-    return [json.dumps(request.body["messages"]) for request in upstream_now.requests]
+    return [json.dumps(request.body["messages"]) for request in upstream_now().requests]
 
 
 def word() -> str:
@@ -117,7 +91,7 @@ def test_what_would_stay_is_refused_with_what_to_do(method: str, base: type[Any]
     assert words.startswith(f"Registers: @agent.{method.rstrip('()')}: ")
     assert "shared by all runs" in words
     assert remedy in words
-    assert not upstream_now.requests
+    assert not upstream_now().requests
 
 
 def test_each_way_to_register_on_an_agent_is_known() -> None:
@@ -152,14 +126,14 @@ class Telling(Streaming):
 
 
 def test_client_and_log_are_told(caplog: pytest.LogCaptureFixture) -> None:
-    with serve([flow(Telling)]) as server:
+    with serve([type(chat_flow(Telling))]) as server:
         for user in ("alice", "bob"):
             answer = httpx.post(f"{server.base_url}/chat/completions", json=_body(user))
             assert answer.status_code == 500
             assert answer.json()["error"]["code"] == "node_failed"
             assert answer.json()["error"]["message"] == "The node Telling failed."
     assert caplog.text.count("Telling: @agent.system_prompt: a node's agent is built once") >= 2
-    assert not upstream_now.requests
+    assert not upstream_now().requests
 
 
 def _body(user: str) -> dict[str, Any]:
@@ -194,7 +168,7 @@ def test_runs_at_once_keep_their_instructions_apart() -> None:
     users = [f"customer-{number:02}" for number in range(12)]
 
     async def runs() -> None:
-        await asyncio.gather(*(flow(Instructed)().run_async(asked(user)) for user in users))
+        await asyncio.gather(*(chat_flow(Instructed).run_async(asked(user)) for user in users))
 
     asyncio.run(runs())
     known = [[user for user in users if user in messages] for messages in told()]
@@ -279,7 +253,7 @@ def test_an_agent_that_is_nobody_elses_takes_what_is_registered() -> None:
 
 
 def test_only_the_agent_of_a_loop_is_shared() -> None:
-    settings = config()
+    settings = config(instructions="Be brief.")
     alone = build_agent(settings, streaming=False, name="N")
     alone.tool_plain(word)
     assert alone is not build_agent(settings, streaming=False, name="N")
