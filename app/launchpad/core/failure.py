@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
-from launchpad.errors import LaunchpadError, NodeError, RequestError, UpstreamError
+from launchpad.errors import LaunchpadError, NodeError, OutputError, RequestError, UpstreamError
+from launchpad.models.output_errors import output_fault
 from launchpad.models.upstream_errors import as_upstream_error
 
 UNEXPECTED = (Exception, SystemExit, asyncio.CancelledError)
@@ -34,6 +35,8 @@ def blame(node: str, error: BaseException) -> LaunchpadError:
     if isinstance(error, NodeError | RequestError):
         return error
     upstream = error if isinstance(error, UpstreamError) else as_upstream_error(error)
+    if upstream is None and (fault := output_fault(error)) is not None:
+        return _caused(OutputError(node, fault), error)
     failure = NodeError(node, str(upstream or error) or type(error).__name__)
     _caused(failure, upstream or error)
     if upstream is not None and upstream is not error:

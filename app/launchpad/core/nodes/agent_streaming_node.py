@@ -9,6 +9,7 @@ from launchpad.core.nodes.agent import AgentHolder, conversation
 from launchpad.core.task import TaskContext
 from launchpad.errors import OutputError
 from launchpad.events import FinishReason, JsonDelta
+from launchpad.models.output_errors import CUT_SHORT, UNFIT
 from launchpad.models.scope import count_usage, request_scope
 from launchpad.models.streaming import LiveStream, live_stream
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 _LOST: dict[FinishReason | None, str] = {
-    "length": "its output was cut off by the token limit; raise max_tokens.",
+    "length": CUT_SHORT,
     "content_filter": "its output was withheld by the provider's content filter.",
 }
 
@@ -125,9 +126,7 @@ class AgentStreamingNode(AgentHolder):
         elif self._finish_reason in _LOST:
             self.task_context.lose_output(type(self), _LOST[self._finish_reason])
         else:
-            raise OutputError(
-                self.node_name, "the model's output does not fit the node's output type."
-            ) from error
+            raise OutputError(self.node_name, UNFIT) from error
 
     def _lose_refused(self) -> None:
         self.task_context.lose_output(type(self), "the model refused to answer.")
