@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator, Iterator
+from itertools import pairwise
 from typing import Any
 
 import httpx
@@ -85,7 +86,7 @@ def test_the_second_begins_a_new_object_after_the_first_is_whole(
     seen = [json.loads(chunk["choices"][0]["delta"]["content"]) for chunk in chunks]
     turn = max(at for at, one in enumerate(seen) if one.get("title", "").startswith("S"))
     assert seen[turn] == json.loads(FIRST)
-    assert all(len(str(a)) <= len(str(b)) for a, b in zip(seen[:turn], seen[1:turn], strict=False))
+    assert all(len(str(a)) <= len(str(b)) for a, b in pairwise(seen[:turn]))
     assert "Soup" not in str(seen[turn + 1 :])
     assert seen[-1] == json.loads(SECOND)
     assert [chunk["choices"][0]["finish_reason"] for chunk in chunks][-1] == "stop"
