@@ -12,7 +12,7 @@ from langchain_core.language_models import FakeListChatModel
 from langchain_core.messages import AIMessageChunk, BaseMessage
 from langchain_core.output_parsers import JsonOutputParser, StrOutputParser
 from langchain_core.outputs import ChatGenerationChunk
-from langchain_core.runnables import RunnableLambda
+from langchain_core.runnables import RunnableGenerator, RunnableLambda
 from tests.core.langchain_flows import USAGE, Said, call, events_of, model, text, words_of
 
 from launchpad.events import RunEvent, RunFailed, RunFinished, Usage
@@ -37,6 +37,10 @@ class Silent(Said):
         async for chunk in super()._astream(messages, *args, **kwargs):
             yield chunk
         await asyncio.Event().wait()
+
+
+class SilentReporting(Silent, Reporting):
+    """Both."""
 
 
 def impatient(make: Callable[[], Any]) -> list[RunEvent]:
@@ -79,6 +83,42 @@ def test_a_silent_model(chunks: list[Any], words: str, parse: bool) -> None:
     assert (status, code) == (504, "upstream_timeout")
     assert words in message
     assert len(said(events)) == chunks.count("one")
+
+
+FINISH = AIMessageChunk("", response_metadata={"finish_reason": "length"})
+COUNTS = AIMessageChunk("", usage_metadata=USAGE)
+
+
+@pytest.mark.parametrize("chunks", [["one", FINISH], ["one", FINISH, COUNTS]])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda model: model,
+        lambda model: model | StrOutputParser(),
+        lambda model: RunnableLambda(lambda given: given) | (model.bind(stop=["x"])),
+        lambda model: (RunnableLambda(lambda given: given) | model) | StrOutputParser(),
+    ],
+    ids=["model", "parsed", "bound", "in a chain"],
+)
+def test_a_model_that_is_silent_after_its_finish_reason(
+    make: Callable[[Any], Any], chunks: list[Any]
+) -> None:
+    for silent in (Silent(chunks=chunks), SilentReporting(chunks=chunks)):
+        events = impatient(lambda silent=silent: make(silent))
+        assert said(events) == text("one")
+        assert events[-1] == RunFinished("length", Usage(7, 2) if COUNTS in chunks else None)
+
+
+def test_steps_that_may_have_more_to_say_are_not_taken_for_complete() -> None:
+    async def signed(words: AsyncIterator[str]) -> AsyncIterator[str]:
+        async for word in words:
+            yield word
+        yield "signature"
+
+    silent = Silent(chunks=["one", FINISH])
+    for more in (RunnableGenerator(signed), JsonOutputParser()):
+        chain = silent | StrOutputParser() | more
+        assert failure(impatient(lambda chain=chain: chain))[1] == "upstream_timeout"
 
 
 def test_a_model_that_is_not_the_last_step() -> None:

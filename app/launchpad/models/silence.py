@@ -3,26 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Hashable
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass
 from time import monotonic
 from typing import TypeVar
 
 from launchpad.errors import UpstreamTimeoutError
-from launchpad.models.openai_compatible.watchdog import Patience, timeout_message
+from launchpad.models.openai_compatible.watchdog import GRACE, Patience, timeout_message
 
-__all__ = ["Silence"]
+__all__ = ["CompleteError", "Silence"]
 
 T = TypeVar("T")
 
 
+class CompleteError(Exception):
+    """A model has said why its answer ends, and nothing since: there is nothing to wait for."""
+
+
 @dataclass(slots=True)
 class _Asked:
-    """A model that was asked and has not ended: since when it is silent, and how long it may be."""
+    """A model that was asked and has not ended: since when it is silent, and how long it may be.
+
+    `words` are what to tell of it then; None where its answer has its finish reason.
+    """
 
     since: float
     limit: float
-    words: str
+    words: str | None
 
 
 class Silence:
@@ -30,12 +37,19 @@ class Silence:
 
     Only tokens are progress (`said`), whatever else a connection carries. Time that passes between
     two waits does not count: a slow client is not the upstream's fault. The wait is ended in the
-    task that waits, so that generators end where they belong. `asked`, `said` and `ended` may come
-    from any thread.
+    task that waits, so that generators end where they belong. `asked`, `said`, `finishing` and
+    `ended` may come from any thread.
+
+    `is_finished` says whether the answer has its finish reason, of a model that does not tell when
+    it comes; it is asked a few times within the grace, in silence only.
     """
 
-    def __init__(self, patience: Patience) -> None:
+    def __init__(
+        self, patience: Patience, *, is_finished: Callable[[], bool] | None = None
+    ) -> None:
         self._patience = patience
+        self._grace = min(GRACE, patience.stall)
+        self._is_finished = is_finished
         self._asked: dict[Hashable, _Asked] = {}
         self._paused: float | None = None
 
@@ -51,17 +65,31 @@ class Silence:
 
     def said(self, model: Hashable = None) -> None:
         """A token of `model` came."""
-        if model in self._asked:
+        one = self._asked.get(model)
+        if one is None:
+            return
+        if one.words is None:
+            self.finishing(model)
+        else:
             limit = self._patience.stall
             words = timeout_message(limit, first=False)
             self._asked[model] = _Asked(monotonic(), limit, words)
+
+    def finishing(self, model: Hashable = None) -> None:
+        """The finish reason of `model` came: only the grace is waited for from now on."""
+        if model in self._asked:
+            self._asked[model] = _Asked(monotonic(), self._grace, None)
 
     def ended(self, model: Hashable = None) -> None:
         """Nothing more is expected of `model`."""
         self._asked.pop(model, None)
 
     async def within(self, wait: Awaitable[T]) -> T:
-        """What `wait` gives. Raises `UpstreamTimeoutError` where a model is silent for too long."""
+        """What `wait` gives.
+
+        Raises `UpstreamTimeoutError` where a model is silent for too long, and `CompleteError`
+        where it is so after its finish reason.
+        """
         self._resume()
         watch = _Watch(self)
         try:
@@ -69,10 +97,10 @@ class Silence:
                 watch.begin(ending)
                 return await wait
         except Exception as error:
-            if watch.words is None:
+            if watch.verdict is None:
                 raise
             # Whatever the reader made of being ended.
-            raise UpstreamTimeoutError(watch.words) from error
+            raise watch.verdict from error
         finally:
             watch.end()
             self._paused = monotonic()
@@ -83,17 +111,29 @@ class Silence:
             for one in list(self._asked.values()):
                 one.since = min(now, one.since + now - self._paused)
 
-    def overdue(self) -> tuple[float, str | None]:
-        """Seconds until it makes sense to look again; or what to tell the client now."""
+    def overdue(self) -> tuple[float, Exception | None]:
+        """Seconds until it makes sense to look again; or why to wait no longer."""
         now = monotonic()
         # A model that is asked meanwhile, or has said its first token, may be sooner.
         wait = min(self._patience.first_token, self._patience.stall)
-        for one in list(self._asked.values()):
+        looks = self._is_finished
+        for model, one in list(self._asked.items()):
+            often = self._grace / _LOOKS
+            if looks is not None and one.words is not None:
+                wait = min(wait, often)
+                if now - one.since >= often and looks():
+                    self.finishing(model)
+                    continue
             left = one.since + one.limit - now
             if left <= 0:
-                return 0.0, one.words
+                words = one.words
+                return 0.0, CompleteError() if words is None else UpstreamTimeoutError(words)
             wait = min(wait, left)
         return max(wait, 0.001), None
+
+
+_LOOKS = 4
+"""Within one grace."""
 
 
 class _Watch:
@@ -104,8 +144,8 @@ class _Watch:
         self._loop = asyncio.get_running_loop()
         self._timer: asyncio.TimerHandle | None = None
         self._ending: asyncio.Timeout | None = None
-        self.words: str | None = None
-        """What to tell the client, once the wait was ended."""
+        self.verdict: Exception | None = None
+        """Why the wait was ended, once it was."""
 
     def begin(self, ending: asyncio.Timeout) -> None:
         self._ending = ending
@@ -117,8 +157,8 @@ class _Watch:
         self._timer = self._ending = None
 
     def _look(self) -> None:
-        wait, self.words = self._silence.overdue()
-        if self.words is None:
+        wait, self.verdict = self._silence.overdue()
+        if self.verdict is None:
             self._timer = self._loop.call_later(wait, self._look)
         elif self._ending is not None:
             self._ending.reschedule(self._loop.time())

@@ -1,7 +1,8 @@
 """`WatchedModel`: a model that its provider's SDK reads, held to what our own reader holds to.
 
 An upstream that is silent for too long, breaks off, or sends what cannot be read is an
-`UpstreamError`, as it is where we read ourselves (`openai_compatible.stream`).
+`UpstreamError`, as it is where we read ourselves (`openai_compatible.stream`). One that is silent
+once it has said why its answer ends has ended it.
 
 How an answer was cut is told by its finish reason: every provider in `foreign` reports one with
 each answer. Models that by nature give none (pydantic-ai's `TestModel` and `FunctionModel`, a
@@ -10,8 +11,9 @@ model of one's own under `model_override`) are never wrapped in this.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from pydantic_ai.exceptions import UnexpectedModelBehavior
@@ -33,7 +35,7 @@ from pydantic_ai.models.wrapper import WrapperModel
 from launchpad.errors import UpstreamError
 from launchpad.models.openai_compatible.watchdog import Patience, patience_for
 from launchpad.models.responses import WrappedResponse
-from launchpad.models.silence import Silence
+from launchpad.models.silence import CompleteError, Silence
 from launchpad.models.upstream_errors import as_upstream_error, cut, unreadable
 
 if TYPE_CHECKING:
@@ -80,7 +82,10 @@ class WatchedModel(WrapperModel):
         run_context: RunContext[Any] | None = None,
     ) -> AsyncGenerator[StreamedResponse]:
         """As the wrapped model's, whose opening counts as silence."""
-        silence = self._silence(model_settings)
+        opened: list[StreamedResponse] = []
+        silence = self._silence(
+            model_settings, lambda: bool(opened) and _is_complete(opened[0].get())
+        )
         silence.asked()
         async with AsyncExitStack() as stack:
             opening = self.wrapped.request_stream(
@@ -96,24 +101,44 @@ class WatchedModel(WrapperModel):
             except AssertionError as error:
                 # A stream that does not begin as its protocol has it.
                 raise unreadable() from error
+            opened.append(response)
             yield _WatchedResponse(response, silence)
 
-    def _silence(self, settings: ModelSettings | None) -> Silence:
-        return Silence(patience_for((settings or {}).get("timeout"), self._patience))
+    def _silence(
+        self, settings: ModelSettings | None, is_finished: Callable[[], bool] | None = None
+    ) -> Silence:
+        patience = patience_for((settings or {}).get("timeout"), self._patience)
+        return Silence(patience, is_finished=is_finished)
 
 
 class _WatchedResponse(WrappedResponse):
     def __init__(self, inner: StreamedResponse, silence: Silence) -> None:
         super().__init__(inner)
         self._silence = silence
+        self._ended_in_silence = False
+
+    def get(self) -> ModelResponse:
+        """The response so far; complete where it was, though its stream did not end."""
+        response = self.inner.get()
+        if self._ended_in_silence and response.state == "incomplete":
+            return replace(response, state="complete")
+        return response
 
     async def _events(self) -> AsyncIterator[ModelResponseStreamEvent]:
         source = aiter(self.inner)
+        open_part: int | None = None
         while True:
             try:
                 event = await self._silence.within(anext(source, None))
             except UpstreamError:
                 raise
+            except CompleteError:
+                self._ended_in_silence = True
+                if open_part is not None:
+                    # The inner response would have said it at its end.
+                    part = self.inner.get().parts[open_part]
+                    yield PartEndEvent(index=open_part, part=part)
+                return
             except Exception as error:
                 # Only the SDK and its mapping to events run in here.
                 if as_upstream_error(error) is not None:
@@ -123,6 +148,10 @@ class _WatchedResponse(WrappedResponse):
                 break
             if _carries(event):
                 self._silence.said()
+            if isinstance(event, PartStartEvent):
+                open_part = event.index
+            elif isinstance(event, PartEndEvent):
+                open_part = None
             yield event
         if not self.inner.cancelled and not _is_complete(self.inner.get()):
             raise cut()

@@ -18,7 +18,7 @@ from launchpad.models.langchain import build_aside
 from launchpad.models.loops import loop_scope
 from launchpad.models.openai_compatible.watchdog import patience_of
 from launchpad.models.provider import model_settings_key
-from launchpad.models.silence import Silence
+from launchpad.models.silence import CompleteError, Silence
 from launchpad.models.upstream_errors import as_upstream_error
 from launchpad.settings import get_settings
 
@@ -50,8 +50,9 @@ class LangChainStreamingNode(Node):
     its input of the event. What each item of its stream becomes, `langchain_words` says. Token
     counts and the finish reason are read off the models' own runs, whatever comes after them in
     the chain. Each model's own silence is timed as any upstream's (`first_token_timeout`, which is
-    also the time for an answer that it gives in one piece, and `stall_timeout`); how long the
-    chain's other steps take is their business. Needs the extra `launchpad[langchain]`.
+    also the time for an answer that it gives in one piece, and `stall_timeout`); after its
+    finish reason that is no failure where it, or a `StrOutputParser` behind it, ends the chain. How
+    long the chain's other steps take is their business. Needs the extra `launchpad[langchain]`.
     """
 
     _words: Words | None = None
@@ -85,11 +86,12 @@ class LangChainStreamingNode(Node):
     async def process(self, task_context: TaskContext) -> AsyncIterator[Any]:
         """Stream the chain's answer."""
         runnable = await _runnable_of(type(self))
-        from launchpad.core.nodes.langchain_calls import ModelCalls
+        from launchpad.core.nodes.langchain_calls import ModelCalls, says_it_all
         from launchpad.core.nodes.langchain_words import Words
 
         silence = Silence(patience_of(get_settings()))
-        self._words, self._calls = words, calls = Words(self.node_name), ModelCalls(silence)
+        words = self._words = Words(self.node_name)
+        calls = self._calls = ModelCalls(silence, says_it_all=says_it_all(runnable))
         items = aiter(runnable.astream(self.get_input(task_context), {"callbacks": [calls]}))
         # A chain closes its last step only, and its model's request is in the first.
         begun = OpenGenerators()
@@ -102,6 +104,9 @@ class LangChainStreamingNode(Node):
                     break
                 for event in words.said(item):
                     yield event
+        except CompleteError:
+            # Its model was ended by it; the node ends with what that has told by now.
+            calls.check()
         except Exception as error:
             found = calls.meant_by(error)
             if found is None or as_upstream_error(error) is not None:

@@ -10,14 +10,19 @@ Imports LangChain, so it is imported where a chain runs.
 
 from __future__ import annotations
 
+import asyncio
 import json
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from uuid import UUID
 
 from langchain_core.callbacks import BaseCallbackHandler
+from langchain_core.language_models import BaseLanguageModel
 from langchain_core.messages import AIMessage, AIMessageChunk, UsageMetadata
+from langchain_core.output_parsers import StrOutputParser
 from langchain_core.outputs import ChatGeneration, LLMResult
+from langchain_core.runnables import RunnableSequence
+from langchain_core.runnables.base import RunnableBindingBase
 
 from launchpad.errors import UpstreamError
 from launchpad.events import FinishReason, Usage
@@ -26,7 +31,7 @@ from launchpad.models.upstream_errors import cut, unreadable
 if TYPE_CHECKING:
     from launchpad.models.silence import Silence
 
-__all__ = ["ModelCalls", "reason_of", "usage_of"]
+__all__ = ["ModelCalls", "reason_of", "says_it_all", "usage_of"]
 
 _REASONS: dict[str, FinishReason] = {
     "length": "length",
@@ -53,17 +58,21 @@ class ModelCalls(BaseCallbackHandler):
     """Counts the model runs of one chain run, with their tokens, and notes how they fail.
 
     A run that failed (one that a fallback replaced, or a retry) counts for nothing. `silence` is
-    told when each begins, says something, and ends.
+    told when each begins, says something, and ends; with `says_it_all`, which is for a chain that
+    gives its model's words as they come and has nothing to add, also of its finish reason. A run
+    that is ended after that is complete.
     """
 
     run_inline = True
 
-    def __init__(self, silence: Silence) -> None:
+    def __init__(self, silence: Silence, *, says_it_all: bool = False) -> None:
         self.count = 0
         """Model runs that have begun and not failed."""
         self.finish_reason: FinishReason | None = None
         """Of the run that ended last."""
         self._silence = silence
+        self._says_it_all = says_it_all
+        self._finishing: set[UUID] = set()
         self._cut = False
         self._counted: list[Usage] = []
         self._reporting: set[UUID] = set()
@@ -114,12 +123,22 @@ class ModelCalls(BaseCallbackHandler):
         message = getattr(chunk, "message", None)
         if token or (isinstance(message, AIMessage) and _carries(message)):
             self._silence.said(kwargs["run_id"])
+        if self._says_it_all and isinstance(message, AIMessage) and reason_of(message):
+            self._finishing.add(kwargs["run_id"])
+            self._silence.finishing(kwargs["run_id"])
 
     def on_llm_error(self, error: BaseException, **kwargs: Any) -> None:
         """A run failed, or was cut short."""
+        response: LLMResult | None = kwargs.get("response")
+        if (
+            isinstance(error, asyncio.CancelledError)
+            and kwargs["run_id"] in self._finishing
+            and response is not None
+        ):
+            self.on_llm_end(response, run_id=kwargs["run_id"])
+            return
         self.count -= 1
         self._end(kwargs["run_id"])
-        response: LLMResult | None = kwargs.get("response")
         if isinstance(error, json.JSONDecodeError | UnicodeDecodeError):
             self._failures[id(error)] = unreadable()
         elif isinstance(error, ValueError) and response is not None and not response.generations:
@@ -149,6 +168,7 @@ class ModelCalls(BaseCallbackHandler):
         self._silence.ended(run)
         reports = run in self._reporting
         self._reporting.discard(run)
+        self._finishing.discard(run)
         return reports
 
 
@@ -162,6 +182,23 @@ def _carries(message: AIMessage) -> bool:
         or message.usage_metadata
         or reason_of(message)
     )
+
+
+def says_it_all(runnable: object) -> bool:
+    """Whether a chain ends with its model, or with a parser that gives just the model's text.
+
+    Then all is said once the model has said it; any other step may have something of its own to
+    say at the end.
+    """
+    step = cast("Any", runnable)
+    while True:
+        if isinstance(step, RunnableBindingBase):
+            step = cast("Any", step).bound
+        elif isinstance(step, RunnableSequence):
+            *before, last = cast("list[Any]", cast("Any", step).steps)
+            step = before[-1] if isinstance(last, StrOutputParser) and before else last
+        else:
+            return isinstance(step, BaseLanguageModel)
 
 
 def reason_of(message: AIMessage) -> FinishReason | None:
