@@ -35,7 +35,7 @@ from tests.models.upstream import (
     usage,
 )
 
-from launchpad.events import Delta, ReasoningDelta, TextDelta
+from launchpad.events import Delta, ReasoningDelta, TextDelta, Usage
 from launchpad.models import aclose_clients, build_model
 from launchpad.models.chat_live import ChatLive
 from launchpad.models.live import Names
@@ -69,6 +69,13 @@ LOGPROBS["choices"][0]["logprobs"] = {
     "content": [{"token": "x", "logprob": -0.1, "bytes": [120], "top_logprobs": []}],
     "refusal": None,
 }
+
+
+def counted(**counts: Any) -> bytes:
+    given = {"prompt_tokens": None, "completion_tokens": None, "total_tokens": None, **counts}
+    return event({**chunk({}), "choices": [], "usage": given})
+
+
 STREAMS: dict[str, Sequence[bytes]] = {
     "text": [*text("Hello", " ", "world"), STOP, usage(5, 3), DONE],
     "llama.cpp": [*(event(one) for one in LLAMA), DONE],
@@ -122,6 +129,7 @@ STREAMS: dict[str, Sequence[bytes]] = {
         STOP,
         DONE,
     ],
+    "usage of nulls": [*text("a", "b"), STOP, counted(), DONE],
     "comments and CRLF": [
         b": ping\r\n\r\n",
         *(one.replace(b"\n", b"\r\n") for one in [*text("a", "b"), STOP, DONE]),
@@ -190,6 +198,8 @@ def joined(heard: Sequence[Delta], kind: type[TextDelta] | type[ReasoningDelta])
     return "".join(one.text for one in heard if isinstance(one, kind))
 
 
+# What pydantic-ai says of the counts that are null.
+@pytest.mark.filterwarnings("ignore:Failed to extract usage")
 @pytest.mark.parametrize("cut", [0, 5])
 @pytest.mark.parametrize("name", STREAMS)
 def test_the_same_response(name: str, cut: int) -> None:
@@ -281,6 +291,41 @@ def calls(response: ModelResponse) -> list[tuple[str, Any, str]]:
         for part in response.parts
         if isinstance(part, ToolCallPart)
     ]
+
+
+@pytest.mark.filterwarnings("ignore:Failed to extract usage")
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        ([counted()], None),
+        ([counted(prompt_tokens_details=None, completion_tokens_details=None)], None),
+        ([counted(prompt_tokens=5, completion_tokens=3), counted()], Usage(5, 3)),
+        ([usage(5, 3)], Usage(5, 3, 2, 1)),
+        ([], None),
+    ],
+    ids=["nulls", "nulls within", "counts and nulls", "counts", "nothing"],
+)
+def test_nulls_are_no_counts(sent: list[bytes], expected: Usage | None) -> None:
+    async def script(call: Call) -> None:
+        await call.stream(*text("a"), STOP, *sent, DONE)
+
+    async def main() -> None:
+        async with upstream(script) as server:
+            sdk, ours = both(server)
+            found: list[Usage | None] = []
+            async with sdk:
+                for model in (StreamingModel(sdk), StreamingModel(ours), StreamingModel(ours)):
+                    async with Agent(model).run_stream("Hi") as result:
+                        live = live_stream(result.run_id)
+                        assert live is not None
+                        async for _ in live.events("N", structured=False):
+                            pass
+                        await result.get_output()
+                    found.append(live.usage)
+            assert found == [expected] * 3
+            await aclose_clients()
+
+    asyncio.run(main())
 
 
 def test_messages_of_a_run_are_the_same() -> None:

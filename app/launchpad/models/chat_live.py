@@ -49,7 +49,7 @@ class ChatLive(LiveStream):
 
     def _chunk(self, chunk: Chunk, say: Speech, out: list[Delta]) -> None:
         if chunk.get("usage"):
-            self.usage = usage_of_openai(chunk["usage"])
+            self.usage = usage_of_openai(chunk["usage"]) or self.usage
         if not chunk["choices"]:
             return
         choice = chunk["choices"][0]

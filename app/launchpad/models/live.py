@@ -177,10 +177,12 @@ class _Call:
     index: int | None = None
 
 
-def usage_of_openai(raw: object) -> Usage:
-    """OpenAI's `usage` object, as it came."""
+def usage_of_openai(raw: object) -> Usage | None:
+    """OpenAI's `usage` object, as it came; None for one that counts neither way's tokens."""
     given = as_object(raw)
     read, written = given.get("prompt_tokens"), given.get("completion_tokens")
+    if not (isinstance(read, int) or isinstance(written, int)):
+        return None
     cached: Any = given.get("prompt_tokens_details")
     reasoned: Any = given.get("completion_tokens_details")
     if cached is not None:
