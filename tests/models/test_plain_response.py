@@ -98,6 +98,7 @@ ANSWERS: dict[str, Sequence[bytes]] = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:Failed to extract usage")
 @pytest.mark.parametrize("cut", [0, 5, -1])
 @pytest.mark.parametrize("name", ANSWERS)
 def test_the_recorded_answers(name: str, cut: int) -> None:
