@@ -185,6 +185,8 @@ class UpstreamError(LaunchpadError):
     type = "upstream_error"
     code = "upstream_error"
     safe_to_show = True
+    detail: str | None = None
+    """The provider's own words, where no key or address is in them: for the log, not the client."""
 
     def __init__(
         self,

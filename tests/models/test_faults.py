@@ -105,6 +105,35 @@ def test_the_upstreams_words_are_shown_where_they_are_about_the_request() -> Non
     assert str(fail(script)[0]) == "top_p must be below 1"
 
 
+@pytest.mark.parametrize("how", ["status", "whole", "event", "event after a word"])
+@pytest.mark.parametrize(
+    ("code", "message", "wanted"),
+    [
+        (400, "top_p must be in (0, 1]", (400, "upstream_rejected")),
+        (400, "maximum context length is 8 tokens", (400, "context_length_exceeded")),
+        (500, "oops", (502, "upstream_error")),
+    ],
+)
+def test_vllm_s_older_error_body(
+    how: str, code: int, message: str, wanted: tuple[int, str]
+) -> None:
+    body = {"object": "error", "message": message, "type": "X", "param": None, "code": code}
+
+    async def script(call: Call) -> None:
+        if how == "status":
+            await call.refuse(code, body)
+        elif how == "whole":
+            await call.refuse(200, body)
+        else:
+            said = text("a") if how == "event after a word" else []
+            await call.stream(*said, event(body), DONE)
+
+    found, heard = fail(script)
+    assert (found.status, found.code) == wanted
+    assert str(found) == (message if code == 400 else "The model provider failed.")
+    assert heard == (["a"] if how == "event after a word" else [])
+
+
 @pytest.mark.parametrize(
     ("said", "shown"),
     [

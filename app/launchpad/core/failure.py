@@ -44,6 +44,14 @@ def blame(node: str, error: BaseException) -> LaunchpadError:
     return failure
 
 
+def described(error: BaseException) -> str:
+    """A failure in words for the log: also those of the provider that a client does not see."""
+    cause = error.__cause__ if isinstance(error, NodeError) else error
+    detail = cause.detail if isinstance(cause, UpstreamError) else None
+    words = str(error)
+    return words if detail is None or detail in words else f"{words} It said: {detail}"
+
+
 def _caused(failure: NodeError, cause: BaseException) -> NodeError:
     failure.__cause__ = cause
     return failure

@@ -11,7 +11,7 @@ from types import AsyncGeneratorType
 from typing import Any, NamedTuple, cast
 
 from launchpad.core.answer import told
-from launchpad.core.failure import UNEXPECTED, blame, was_cancelled
+from launchpad.core.failure import UNEXPECTED, blame, described, was_cancelled
 from launchpad.core.nodes.base import Node
 from launchpad.core.nodes.concurrent import ConcurrentNode
 from launchpad.core.nodes.router import BaseRouter
@@ -105,7 +105,7 @@ class Run:
                 "run %s of %s failed: %s",
                 context.run_id,
                 self._workflow,
-                error,
+                described(error),
                 exc_info=None if foreign else error,
             )
             failure = failed(error)

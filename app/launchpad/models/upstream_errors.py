@@ -13,7 +13,7 @@
     a model that refuses to answer              400 content_filter (where a node needs the answer)
 
 An upstream's words are passed on only where they describe the client's own request, and only if no
-address, path or key is in them.
+address, path or key is in them. The log has them, under the same condition, for every failure.
 """
 
 from __future__ import annotations
@@ -99,7 +99,14 @@ def http_error(
 ) -> UpstreamError:
     """The error for an upstream's HTTP status and (decoded) error body."""
     said = _error_object(body)
-    code = _word(code) or _code_of(said)
+    found = _meaning(status, said, _word(code) or _code_of(said), retry_after)
+    found.detail = safe_words(said.get("message"))
+    return found
+
+
+def _meaning(
+    status: int, said: dict[str, Any], code: str | None, retry_after: float | None
+) -> UpstreamError:
     message = said.get("message")
     unread = _CANNOT_READ.search(message) if isinstance(message, str) else None
     if unread is not None:
@@ -169,7 +176,9 @@ def in_stream_error(said: object) -> UpstreamError:
             status = int(str(value))
         if status is not None:
             return http_error(status, {"error": body})
-    return UpstreamError("The model provider failed while it answered.")
+    found = UpstreamError("The model provider failed while it answered.")
+    found.detail = safe_words(body.get("message"))
+    return found
 
 
 def cut() -> UpstreamError:
@@ -260,7 +269,7 @@ def _error_object(body: object) -> dict[str, Any]:
     if not isinstance(body, dict):
         return {}
     outer = cast("dict[str, Any]", body)
-    inner = outer.get("error", outer)
+    inner = outer.get("error") or outer
     return cast("dict[str, Any]", inner) if isinstance(inner, dict) else {"message": inner}
 
 

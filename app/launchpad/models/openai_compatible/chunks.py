@@ -19,7 +19,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
-from launchpad.models.openai_compatible.json_values import objects_in
+from launchpad.models.openai_compatible.json_values import error_in, objects_in
 from launchpad.models.openai_compatible.sse import data_of
 from launchpad.models.openai_compatible.tool_calls import ToolCallIndices
 
@@ -246,8 +246,8 @@ class ChunkDecoder:
 
     def _decode_whole(self, data: bytes, into: list[Item]) -> Chunk:
         chunk = _decode_object(data)
-        if chunk.get("error"):
-            raise UpstreamSaidError(chunk["error"])
+        if error := error_in(chunk):
+            raise UpstreamSaidError(error)
         choices: Any = chunk.get("choices")
         if choices != [] and not _is_first_alone(choices):
             choices = [one for one in objects_in(choices) if not one.get("index")]

@@ -18,3 +18,11 @@ def as_list(value: object) -> list[Any]:
 def objects_in(value: object) -> list[dict[str, Any]]:
     """The objects in a JSON array; none if it is no array."""
     return [found for one in as_list(value) if (found := as_object(one))]
+
+
+def error_in(body: dict[str, Any]) -> object:
+    """What a body or an event says went wrong; None where it is no error.
+
+    It stands under `error`, or, from older vLLM and what is made after it, is the body itself.
+    """
+    return body.get("error") or (body if body.get("object") == "error" else None)

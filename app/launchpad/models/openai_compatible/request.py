@@ -16,7 +16,7 @@ from launchpad.errors import UpstreamError, UpstreamTimeoutError
 from launchpad.models.http.connection import BrokenConnectionError
 from launchpad.models.http.pool import ConnectTimeoutError, Response, pool
 from launchpad.models.openai_compatible.completion import as_stream
-from launchpad.models.openai_compatible.json_values import as_object
+from launchpad.models.openai_compatible.json_values import as_object, error_in
 from launchpad.models.openai_compatible.stream import AsSdkError, ChatStream, Reading
 from launchpad.models.openai_compatible.watchdog import Patience, Watchdog
 
@@ -138,8 +138,8 @@ async def _feed_whole(stream: ChatStream, response: Response, watchdog: Watchdog
         body = {}
     if not body:
         raise UpstreamError("The model provider sent something that is not a chat stream.")
-    if body.get("error"):
-        code = as_object(body["error"]).get("code")
+    if said := error_in(body):
+        code = as_object(said).get("code")
         status = code if isinstance(code, int) and 400 <= code < 600 else 502
         raise StatusError(status, body, response.headers)
     stream.feed(as_stream(body))
