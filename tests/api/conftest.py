@@ -125,6 +125,15 @@ def server() -> Iterator[Server]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def shapes() -> Iterator[str]:
+    """The URL of a server with the workflows of `chat_stream_flows`."""
+    from .chat_stream_flows import Shapes
+
+    with serve(create_app(Shapes, settings())) as running:
+        yield running.url
+
+
 @pytest.fixture
 def client(server: Server) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=server.url, timeout=30) as http:
