@@ -152,8 +152,8 @@ def serve(
 
     An `override_model` must be entered before the server is.
     """
-    if isinstance(target, type | Mapping | Iterable):
-        # An app alone needs neither.
+    if isinstance(target, type | Mapping | Iterable) or not callable(target):
+        # An app alone needs neither. What is no app either hears there what is taken.
         from launchpad.api.app import create_app
         from launchpad.server.protocol import LaunchpadProtocol
 

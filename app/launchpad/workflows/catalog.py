@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from enum import Enum
 from typing import Any, cast
 
 from pydantic import BaseModel
@@ -18,11 +17,9 @@ from launchpad.wire.openai_chat.parameters import Capabilities
 from launchpad.wire.openai_chat.schema import OpenAIChatSchema
 from launchpad.workflows.capabilities import capabilities_of
 from launchpad.workflows.left_out import left_out_of
+from launchpad.workflows.model_ids import Registry, members
 
 __all__ = ["Catalog", "Registry", "ServedWorkflow"]
-
-Registry = type[Enum] | Mapping[str, type[Workflow]] | Iterable[type[Workflow]]
-"""An Enum whose members are Workflow classes, a mapping by model id, or the classes alone."""
 
 DEFAULT_ID = "default"
 
@@ -88,7 +85,8 @@ class Catalog:
     """Looks workflows up by model id: `default`, the ids themselves, then the aliases.
 
     `default` names the default workflow, where there is one of that name; `default_wanted`: there
-    has to be. Raises `ConfigurationError` where there is not, or an alias's target does not exist.
+    has to be. Raises `ConfigurationError` where there is not, where an alias's target does not
+    exist, and for what is no registry or has two workflows of one id.
     """
 
     def __init__(
@@ -99,7 +97,7 @@ class Catalog:
         default_wanted: bool = False,
         aliases: Mapping[str, str] | None = None,
     ) -> None:
-        self._all = {name: _serve(name, workflow) for name, workflow in _members(registry)}
+        self._all = {name: _serve(name, workflow) for name, workflow in members(registry).items()}
         self._served = {name: one for name, one in self._all.items() if one.obstacle is None}
         if default_wanted and default not in self._served:
             raise ConfigurationError(
@@ -152,35 +150,6 @@ class Catalog:
     def _known(self) -> str:
         names = [*self._served, *([DEFAULT_ID] if self._default else [])]
         return ", ".join(names)
-
-
-def _members(registry: Registry) -> Iterable[tuple[str, type[Workflow]]]:
-    pairs: list[tuple[str, Any]]
-    if isinstance(registry, type):
-        # `__members__` also has the aliases that equal values make of later members.
-        pairs = [(name.lower(), member.value) for name, member in registry.__members__.items()]
-    elif isinstance(registry, Mapping):
-        pairs = list(cast("Mapping[str, Any]", registry).items())
-    else:
-        pairs = [(model_id(workflow), workflow) for workflow in registry]
-    for name, workflow in pairs:
-        if not (isinstance(workflow, type) and issubclass(workflow, Workflow)):
-            raise ConfigurationError(
-                f"The registry's {name} is {workflow!r}, not a Workflow class; write "
-                f"{name.upper()} = MyWorkflow."
-            )
-        if not hasattr(workflow, "workflow_schema"):
-            raise ConfigurationError(
-                f"The registry's {name} is {workflow.__name__}, which has no workflow_schema."
-            )
-    return pairs
-
-
-def model_id(workflow: type[Workflow]) -> str:
-    """The id of a workflow that has no registry: its class name in snake case, less `Workflow`."""
-    name = workflow.__name__.removesuffix("Workflow") or workflow.__name__
-    words = "".join("_" + c.lower() if c.isupper() else c for c in name)
-    return words.lstrip("_")
 
 
 def _serve(name: str, workflow: type[Workflow]) -> ServedWorkflow:

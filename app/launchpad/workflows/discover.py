@@ -15,7 +15,8 @@ from typing import Any, TypeGuard, cast
 
 from launchpad.core.workflow import Workflow
 from launchpad.errors import ConfigurationError
-from launchpad.workflows.catalog import DEFAULT_ID, model_id
+from launchpad.workflows.catalog import DEFAULT_ID
+from launchpad.workflows.model_ids import by_id, model_id
 from launchpad.workflows.targets import import_place, split_target
 
 __all__ = ["load_registry"]
@@ -137,24 +138,13 @@ def _is_defined_in(value: type, module: ModuleType) -> bool:
 
 
 def _by_id(pairs: Pairs, target: str) -> dict[str, type[Workflow]]:
-    registry: dict[str, type[Workflow]] = {}
-    for name, workflow in pairs:
+    for name, _ in pairs:
         if name == DEFAULT_ID:
             raise ConfigurationError(
                 f"{target}: a workflow is named 'default', which stands for the default workflow. "
                 "Name it otherwise, and set LAUNCHPAD_DEFAULT_WORKFLOW to that."
             )
-        other = registry.setdefault(name, workflow)
-        if other is not workflow:
-            raise ConfigurationError(
-                f"{target}: {_where(other)} and {_where(workflow)} would both be the model "
-                f"{name!r}. Rename one, or list them in an Enum (NAME = Workflow class)."
-            )
-    return registry
-
-
-def _where(workflow: type[Workflow]) -> str:
-    return f"{workflow.__module__}.{workflow.__name__}"
+    return by_id(pairs, target)
 
 
 def _described(value: object) -> str:
