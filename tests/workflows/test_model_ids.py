@@ -18,6 +18,7 @@ from launchpad.errors import ConfigurationError
 from launchpad.testing import serve
 from launchpad.wire.openai_chat.schema import OpenAIChatSchema
 from launchpad.workflows.catalog import Catalog
+from launchpad.workflows.model_ids import model_id
 
 
 class Words(Node):
@@ -99,3 +100,34 @@ def test_what_is_no_registry_is_told_what_is(
     assert "an Enum of Workflow classes, as a mapping from model ids to them, or as a list" in str(
         told.value
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("AnswerWorkflow", "answer"),
+        ("StructuredStreamingWorkflow", "structured_streaming"),
+        ("Greet", "greet"),
+        ("Workflow", "workflow"),
+        ("PlanAThenB", "plan_a_then_b"),
+        ("V2Workflow", "v2"),
+        ("Step2BWorkflow", "step2_b"),
+        ("AufÜbung", "auf_übung"),
+        ("_Private", "private"),
+        ("lower", "lower"),
+        ("RAGWorkflow", "rag"),
+        ("SQLAgentV2Workflow", "sql_agent_v2"),
+        ("LLMRouterWorkflow", "llm_router"),
+        ("GPT4oWorkflow", "gpt4o"),
+        ("OpenAIWorkflow", "open_ai"),
+        ("AskSQL", "ask_sql"),
+        ("HTML5ToPDF", "html5_to_pdf"),
+    ],
+)
+def test_capitals_in_a_row_are_one_word(name: str, expected: str) -> None:
+    assert model_id(named(name)) == expected
+
+
+def test_ids_that_become_equal_are_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"RAGWorkflow and .*RagWorkflow .* 'rag'"):
+        Catalog([named("RAGWorkflow"), named("RagWorkflow")])

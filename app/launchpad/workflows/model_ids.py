@@ -59,10 +59,22 @@ def by_id(
 
 
 def model_id(workflow: type[Workflow]) -> str:
-    """The id of a workflow that has no registry: its class name in snake case, less `Workflow`."""
+    """The id of a workflow that has no registry: its class name in snake case, less `Workflow`.
+
+    Capitals in a row are one word: `SQLAgentV2Workflow` is `sql_agent_v2`, `GPT4oWorkflow` `gpt4o`.
+    """
     name = workflow.__name__.removesuffix("Workflow") or workflow.__name__
-    words = "".join("_" + c.lower() if c.isupper() else c for c in name)
+    words = "".join(
+        "_" + letter.lower() if _begins_word(name, at) else letter.lower()
+        for at, letter in enumerate(name)
+    )
     return words.lstrip("_")
+
+
+def _begins_word(name: str, at: int) -> bool:
+    """A capital after something else, or the last of several, before a small letter."""
+    after_capital = name[at - 1 : at].isupper()
+    return name[at].isupper() and (not after_capital or name[at + 1 : at + 2].islower())
 
 
 def _pairs(registry: object) -> list[tuple[str, Any]]:
