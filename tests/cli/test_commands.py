@@ -119,6 +119,108 @@ def test_run_of_a_failing_workflow(flows: Path) -> None:
     assert "EchoNode" in done.stderr
 
 
+OWN_SCHEMA = """
+class Chat(OpenAIChatSchema):
+    tone: str = "kind"
+
+class Strict(OpenAIChatSchema):
+    tone: str
+    order: int
+
+class Ticket(BaseModel):
+    number: int
+
+    @classmethod
+    def from_chat(cls, request):
+        {body}
+
+class Say(Node):
+    async def process(self, task_context):
+        event = task_context.event
+        yield f"{{event.tone}}: {{event.get_message()}}"
+
+def flow(schema):
+    return WorkflowSchema(event_schema=schema, start=Say)
+
+class SayWorkflow(Workflow):
+    workflow_schema = flow(Chat)
+
+class StrictWorkflow(Workflow):
+    workflow_schema = flow(Strict)
+
+class TicketWorkflow(Workflow):
+    workflow_schema = flow(Ticket)
+
+class Own(Enum):
+    SAY = SayWorkflow
+    STRICT = StrictWorkflow
+    TICKET = TicketWorkflow
+"""
+
+
+def with_own_schemas(flows: Path, body: str = "return cls(number=1)") -> Path:
+    flows.write_text(flows.read_text() + OWN_SCHEMA.format(body=body))
+    return flows.parent
+
+
+def test_run_of_a_workflow_whose_schema_is_a_chat_of_its_own(flows: Path) -> None:
+    folder = with_own_schemas(flows)
+    done = launchpad("run", "say", "Hello", "--target", "flows.py:Own", cwd=folder)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "kind: Hello\n", "")
+
+
+@pytest.mark.parametrize(
+    ("workflow", "body", "said"),
+    [
+        (
+            "strict",
+            "...",
+            (
+                "A message alone makes no Strict of strict: "
+                "tone: Field required; order: Field required."
+            ),
+        ),
+        (
+            "ticket",
+            "raise ValueError('no\\nnumber')",
+            "Ticket.from_chat made nothing of the message: ValueError: no number",
+        ),
+        (
+            "ticket",
+            "return cls(number=request.get_message())",
+            (
+                "Ticket.from_chat made nothing of the message: ValidationError: number: Input "
+                "should be a valid integer, unable to parse string as an integer."
+            ),
+        ),
+        (
+            "ticket",
+            "return {'number': 'x'}",
+            (
+                "The event does not fit Ticket: number: Input should be a valid integer, unable to "
+                "parse string as an integer"
+            ),
+        ),
+        (
+            "ticket",
+            "from launchpad.errors import RequestError; raise RequestError('say a number')",
+            "say a number",
+        ),
+        (
+            "ticket",
+            "return 5",
+            "TicketWorkflow: Ticket.from_chat gave int; it has to return a Ticket.",
+        ),
+    ],
+)
+def test_run_where_the_message_makes_no_event_says_so_in_one_line(
+    flows: Path, workflow: str, body: str, said: str
+) -> None:
+    folder = with_own_schemas(flows, body)
+    done = launchpad("run", workflow, "Hello", "--target", "flows.py:Own", cwd=folder)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"launchpad: {said}\n")
+
+
 def test_new_makes_a_project_whose_test_passes(tmp_path: Path) -> None:
     done = launchpad("new", "my shop", cwd=tmp_path)
     assert done.returncode == 0, done.stderr

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from typing import Any
 
 import msgspec
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from launchpad.api.router import create_catalog
 from launchpad.cli.environment import export
 from launchpad.cli.readiness import look_at
-from launchpad.errors import ConfigurationError
+from launchpad.errors import ConfigurationError, LaunchpadError, RequestError
 from launchpad.events import JsonDelta, RunEvent, RunFailed, TextDelta
 from launchpad.models import aclose_clients
 from launchpad.observe.logs import configure_logging
 from launchpad.settings import Settings
-from launchpad.wire.openai_chat.schema import OpenAIChatSchema
 from launchpad.workflows.catalog import ServedWorkflow
 from launchpad.workflows.discover import load_registry
 
@@ -40,10 +40,7 @@ def run(
 
 
 async def _run(served: ServedWorkflow, message: str, *, as_json: bool) -> int:
-    request = OpenAIChatSchema.model_validate(
-        {"model": served.id, "stream": True, "messages": [{"role": "user", "content": message}]}
-    )
-    stream = served.workflow().run_stream_async(served.event(request))
+    stream = served.workflow().run_stream_async(_event(served, message))
     say = _print_json if as_json else _Speaker()
     code = 0
     try:
@@ -56,6 +53,36 @@ async def _run(served: ServedWorkflow, message: str, *, as_json: bool) -> int:
         await stream.aclose()
         await aclose_clients()
     return code
+
+
+def _event(served: ServedWorkflow, message: str) -> Any:
+    """The workflow's event for what the user says. Raises `RequestError` where there is none."""
+    schema = served.chat_schema
+    try:
+        request = schema.model_validate(
+            {"model": served.id, "stream": True, "messages": [{"role": "user", "content": message}]}
+        )
+    except ValidationError as error:
+        raise RequestError(
+            f"A message alone makes no {schema.__name__} of {served.id}: {_problems(error)}"
+        ) from error
+    try:
+        return served.event(request)
+    except LaunchpadError:
+        raise
+    except Exception as error:  # whatever the user's code raises
+        cause = (
+            _problems(error) if isinstance(error, ValidationError) else " ".join(str(error).split())
+        )
+        name = served.workflow.workflow_schema.event_schema.__name__
+        raise RequestError(
+            f"{name}.from_chat made nothing of the message: {type(error).__name__}: {cause}"
+        ) from error
+
+
+def _problems(error: ValidationError) -> str:
+    found = error.errors(include_url=False, include_input=False)
+    return "; ".join(f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in found) + "."
 
 
 class _Speaker:
