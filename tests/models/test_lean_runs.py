@@ -20,7 +20,8 @@ from pydantic_ai import (
     ToolOutput,
 )
 from pydantic_ai.capabilities import AbstractCapability
-from pydantic_ai.messages import ModelMessage, ModelRequest, UserPromptPart
+from pydantic_ai.exceptions import UnexpectedModelBehavior
+from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart, UserPromptPart
 from pydantic_ai.models import ModelRequestParameters, StreamedResponse
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.models.test import TestModel
@@ -292,3 +293,92 @@ def test_what_is_set_on_a_shared_agent_is_refused(name: str) -> None:
             setattr(agent, name, None)
 
     with_agent(run, TestModel())
+
+
+def test_an_override_counts_from_where_the_run_is_entered() -> None:
+    async def run(agent: Agent[Any, Any]) -> list[str]:
+        said: list[str] = []
+        asked = agent.run_stream("Hello")
+        with agent.override(model=TestModel(custom_output_text="other")):
+            async with asked as result:
+                said.append(await result.get_output())
+            asked = agent.run_stream("Hello")
+        async with asked as result:
+            said.append(await result.get_output())
+        return said
+
+    assert with_agent(run, TestModel(custom_output_text="own")) == ["other", "own"]
+
+
+def test_after_an_override_a_run_of_data_has_none_again() -> None:
+    async def run(agent: Agent[Any, Any]) -> None:
+        with agent.override(instructions="Be kind."):
+            pass
+        async with agent.run_stream("Hello") as result:
+            await result.get_output()
+
+    model = Watched()
+    with_agent(run, model)
+    assert model.seen == [set()]
+
+
+def test_who_holds_the_context_finds_the_nodes_agent_and_cannot_register_on_it() -> None:
+    found: list[Any] = []
+
+    async def run(agent: Agent[Any, Any]) -> Agent[Any, Any]:
+        async def listen(run: RunContext[Any], events: Any) -> None:
+            found.append(run.agent)
+            await _read(run, events)
+
+        async with agent.iter("Hello") as walked:
+            found.append(walked.ctx.deps.agent)
+            async for _node in walked:
+                pass
+        await agent.run("Hello", event_stream_handler=listen)
+        async with agent.run_stream("Hello", event_stream_handler=listen) as result:
+            await result.get_output()
+        with pytest.raises(DefinitionError):
+            found[-1].instructions(ask)
+        return agent
+
+    agent = with_agent(run, TestModel())
+    assert len(found) >= 3
+    assert all(one is agent for one in found)
+
+
+def test_a_run_has_what_its_agent_was_given() -> None:
+    asked: list[Any] = []
+
+    async def say(_: list[ModelMessage], info: AgentInfo) -> ModelResponse:
+        asked.append(info.model_settings)
+        return ModelResponse([TextPart("not a person")])
+
+    async def run(agent: Agent[Any, Any]) -> None:
+        with pytest.raises(UnexpectedModelBehavior, match="retries"):
+            await agent.run("Hello")
+
+    model = FunctionModel(say)
+    settings = {"temperature": 0.25}
+    with_agent(run, model, output_type=PromptedOutput(Person), retries=2, model_settings=settings)
+    assert asked == [settings] * 3
+
+
+def test_an_agent_without_a_name_takes_one() -> None:
+    async def main() -> str | None:
+        try:
+            agent = build_agent(AgentConfig(), streaming=True)
+            await agent.run("Hello", event_stream_handler=_read)
+        finally:
+            await aclose_clients()
+        return agent.name
+
+    with override_model(TestModel()):
+        assert asyncio.run(main()) == "agent"
+
+
+def test_a_shared_agent_can_be_entered() -> None:
+    async def run(agent: Agent[Any, Any]) -> Any:
+        async with agent:
+            return (await agent.run("Hello")).output
+
+    assert with_agent(run, TestModel(custom_output_text="own")) == "own"

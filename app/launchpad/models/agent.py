@@ -91,7 +91,8 @@ def _arguments(
         "deps_type": config.deps_type,
         "model_settings": _plain(config.model_settings),
         "retries": config.retries,
-        "name": config.name or name,
+        # One that has none infers it from the caller's variables, and keeps it.
+        "name": config.name or name or "agent",
     }
 
 

@@ -3,8 +3,8 @@
 pydantic-ai gives each agent two capabilities: one offers tools that are found by a search, one
 brings messages that something within the run has queued. Each costs a call and a copy of the run's
 context at some twenty places, and that they are two costs tasks: an eighth of a run. But an agent
-without tools has nothing to search, and nobody can queue anything in a run that is given only data,
-since nobody holds its context.
+without tools has nothing to search, and in a run that is given only data nobody holds its context,
+to queue anything or to ask for its agent.
 """
 
 from __future__ import annotations

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import AbstractAsyncContextManager, contextmanager
+from collections.abc import Callable, Generator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from pydantic_ai import Agent
 
 from launchpad.errors import DefinitionError
 from launchpad.models.lean_runs import is_lean_run, lean_agent, may_run_lean
-
-if TYPE_CHECKING:
-    from pydantic_ai.run import AgentRun
 
 __all__ = ["SharedAgent"]
 
@@ -25,8 +22,8 @@ class SharedAgent(Agent[Any, Any]):
     client's model, and the second run's tool would meet the first one's. What a run is given, and
     `override`, end with it and are left as they are.
 
-    A run that is given only data is a twin's, without what pydantic-ai adds to every agent
-    (`lean_runs`).
+    `run` and `run_stream` that are given only data are a twin's, without what pydantic-ai adds to
+    every agent (`lean_runs`).
     """
 
     _lean: Agent[Any, Any] | None = None
@@ -45,12 +42,19 @@ class SharedAgent(Agent[Any, Any]):
             _refuse_to_keep(name)
         super().__setattr__(name, value)
 
-    def iter(self, *prompt: Any, **given: Any) -> AbstractAsyncContextManager[AgentRun[Any, Any]]:
-        """As `Agent.iter`, on which all ways to run an agent rest."""
-        lean = self._lean
-        if lean is not None and not _overridden.get() and is_lean_run(given):
-            return lean.iter(*prompt, **given)
-        return super().iter(*prompt, **given)
+    async def run(self, *prompt: Any, **given: Any) -> Any:
+        """As `Agent.run`."""
+        lean = self._lean_for(given)
+        if lean is not None:
+            return await lean.run(*prompt, **given)
+        return await super().run(*prompt, **given)
+
+    def run_stream(self, *prompt: Any, **given: Any) -> Any:
+        """As `Agent.run_stream`."""
+        return _Streamed(self._lean_for, super().run_stream, prompt, given)
+
+    def _lean_for(self, given: Mapping[str, Any]) -> Agent[Any, Any] | None:
+        return None if _overridden.get() or not is_lean_run(given) else self._lean
 
     @contextmanager
     def override(self, **given: Any) -> Generator[None]:
@@ -90,6 +94,33 @@ class SharedAgent(Agent[Any, Any]):
     def on_event(self, *_: Any, **__: Any) -> NoReturn:
         """Refused; a run takes its own listener."""
         _refuse("on_event", "event_stream_handler=…", None)
+
+
+class _Streamed:
+    """A streamed run, whose agent is chosen when it is entered: what overrides it counts then."""
+
+    __slots__ = ("_given", "_lean_for", "_prompt", "_run", "_usual")
+
+    def __init__(
+        self,
+        lean_for: Callable[[Mapping[str, Any]], Agent[Any, Any] | None],
+        usual: Callable[..., Any],
+        prompt: tuple[Any, ...],
+        given: dict[str, Any],
+    ) -> None:
+        self._lean_for = lean_for
+        self._usual = usual
+        self._prompt = prompt
+        self._given = given
+
+    async def __aenter__(self) -> Any:
+        lean = self._lean_for(self._given)
+        run_stream = self._usual if lean is None else lean.run_stream
+        self._run: Any = run_stream(*self._prompt, **self._given)
+        return await self._run.__aenter__()
+
+    async def __aexit__(self, *error: Any) -> Any:
+        return await self._run.__aexit__(*error)
 
 
 _overridden: ContextVar[bool] = ContextVar("launchpad.overridden_agents", default=False)

@@ -81,10 +81,14 @@ class _Answer:
     ) -> bool:
         if self._run_id is not None and _live.get(self._run_id) is self._entry:
             del _live[self._run_id]
-        if error is None and not self._live.counted:
-            # The node reads the answer by pydantic-ai's own means.
-            view = self._view
-            count_usage(usage_of(view.usage), finish_reason_of(view.get().finish_reason))
+        try:
+            if error is None and not self._live.counted:
+                # The node reads the answer by pydantic-ai's own means.
+                view = self._view
+                count_usage(usage_of(view.usage), finish_reason_of(view.get().finish_reason))
+        except BaseException:
+            await self._stack.__aexit__(*sys.exc_info())
+            raise
         return bool(await self._stack.__aexit__(kind, error, trace))
 
 

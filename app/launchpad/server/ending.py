@@ -20,6 +20,8 @@ OVERTIME = 15.0
 """Seconds beyond the grace that a server's end may take."""
 HURRY = 5.0
 """Seconds that it may take after a second signal."""
+BEGIN = 1.0
+"""Seconds that the thread may take to begin."""
 LAST_LINE = 1.0
 """Seconds for the log's last line: who blocks the process may hold the log's lock."""
 
@@ -32,7 +34,16 @@ def end_within(seconds: float, loop: asyncio.AbstractEventLoop | None = None) ->
     Cannot be taken back. What still runs on `loop` is named in the log. May be called in a signal
     handler: a `threading.Thread` would wait there for locks that the interrupted code may hold.
     """
-    _thread.start_new_thread(_end, (seconds, loop))
+    begun = _thread.allocate_lock()
+    begun.acquire()
+
+    def end() -> None:
+        begun.release()
+        _end(seconds, loop)
+
+    _thread.start_new_thread(end, ())
+    # A thread whose first step falls into the interpreter's end crashes it.
+    begun.acquire(timeout=BEGIN)
 
 
 def _end(seconds: float, loop: asyncio.AbstractEventLoop | None) -> None:

@@ -132,6 +132,8 @@ class LocalServer:
                 errors="replace",
                 start_new_session=True,
             )
+        if self._stopped.is_set():  # before it could be seen there
+            child.kill()
         words: deque[str] = deque(maxlen=20)
         threading.Thread(
             target=self._watch, args=(child, words), name="launchpad-local-model", daemon=True

@@ -186,12 +186,11 @@ class LearntRequests:
 
 def learnt_requests(model: Model) -> LearntRequests | None:
     """Those of `model`, the same at every call; None for a model that our reader does not read."""
-    client = getattr(model, "client", None)
+    # The model's own class each time: one that wraps another has that one's client, too.
+    client = model.client if isinstance(model, OpenAIChatModel) else None
     if not isinstance(client, StreamingOpenAI):
         return None
     if client.learnt is None:
-        if not isinstance(model, OpenAIChatModel):
-            return None
         profile: Mapping[str, Any] = dict(model.profile)
         merges = not profile.get("openai_chat_supports_multiple_system_messages", True)
         plainly = bool(getattr(model, "reads_plainly", False))
