@@ -126,12 +126,17 @@ def test_a_run_that_fails_leaves_no_stream() -> None:
     async def main() -> None:
         async with upstream(Busy()) as up:
             agent: Agent[Any, Any] = up.agent()
-            with pytest.raises(LookupError):
+            run_ids: list[str] = []
+
+            async def fail() -> None:
                 async with agent.run_stream("Hi") as result:
-                    run_id = result.run_id
-                    assert live_stream(run_id) is not None
+                    run_ids.append(result.run_id)
+                    assert live_stream(result.run_id) is not None
                     raise LookupError
-            assert live_stream(run_id) is None
+
+            with pytest.raises(LookupError):
+                await fail()
+            assert live_stream(run_ids[0]) is None
             await aclose_clients()
 
     asyncio.run(main())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from http import HTTPStatus
 
 from pydantic import ValidationError
 from starlette.exceptions import HTTPException
@@ -11,6 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from launchpad.api.request_id import REQUEST_ID_HEADER, request_id
+from launchpad.core.failure import words_of
 from launchpad.errors import LaunchpadError
 from launchpad.wire.openai_chat.errors import (
     error_body,
@@ -19,6 +21,8 @@ from launchpad.wire.openai_chat.errors import (
     validation_error_body,
 )
 
+NOTHING = HTTPStatus.NOT_FOUND.phrase
+"""What Starlette says where no route is found; a user's own 404 says what it is about."""
 SERVED = (
     "This server answers POST /v1/chat/completions, GET /v1/models, POST and GET /chat/stream and "
     "/chat/stream-meta, GET /health and GET /metrics."
@@ -39,10 +43,11 @@ def error_response(error: Exception) -> Response:
         return _json(error.status, error_body(error), {**headers, **error_headers(error)})
     if isinstance(error, ValidationError):
         return _json(400, validation_error_body(error), headers)
-    if isinstance(error, HTTPException) and error.status_code == 404:
-        return _json(404, http_error_body(404, "There is nothing here. " + SERVED), headers)
     if isinstance(error, HTTPException):
-        body = http_error_body(error.status_code, str(error.detail))
+        words = words_of(error)
+        if error.status_code == 404 and words == NOTHING:
+            words = "There is nothing here. " + SERVED
+        body = http_error_body(error.status_code, words)
         response = _json(error.status_code, body, headers)
         response.headers.update(error.headers or {})
         return response

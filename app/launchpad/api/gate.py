@@ -45,7 +45,7 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer it with 401 or 403."""
-        if scope["type"] == "http" and scope["path"] not in OPEN_PATHS:
+        if scope["type"] == "http" and _path_within(scope) not in OPEN_PATHS:
             try:
                 self._check(scope)
             except LaunchpadError as error:
@@ -95,6 +95,13 @@ class Gate:
         if found is None:
             raise AuthenticationError("The API key is not known to this server.")
         return found
+
+
+def _path_within(scope: Scope) -> str:
+    """The path below where this application is mounted (ASGI's `root_path`)."""
+    path: str = scope["path"]
+    root: str = scope.get("root_path", "")
+    return path[len(root) :] if root and path.startswith(root + "/") else path
 
 
 def _presented(headers: Headers) -> str | None:

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from contextlib import suppress
+from typing import TypeVar
+
+from starlette.exceptions import HTTPException
 
 from launchpad.errors import LaunchpadError, NodeError, OutputError, RequestError, UpstreamError
 from launchpad.models.output_errors import output_fault
 from launchpad.models.upstream_errors import as_upstream_error
+
+Failure = TypeVar("Failure", bound=LaunchpadError)
 
 UNEXPECTED = (Exception, SystemExit, asyncio.CancelledError)
 """What `blame` takes: also what a node may raise that would end more than its run.
@@ -26,7 +33,8 @@ def blame(node: str, error: BaseException) -> LaunchpadError:
     """The error to raise for what happened inside `node`, with `error` as its cause.
 
     Errors that already name their node, and a node's own `RequestError` (it speaks to the
-    client), stay as they are.
+    client), stay as they are. So does what an `HTTPException` says, FastAPI's or Starlette's: its
+    status, its detail, its `Retry-After`.
     """
     if isinstance(error, SystemExit):
         return _caused(NodeError(node, "called sys.exit(), which ends the run alone."), error)
@@ -34,6 +42,8 @@ def blame(node: str, error: BaseException) -> LaunchpadError:
         return _caused(NodeError(node, "awaited something that others had cancelled."), error)
     if isinstance(error, NodeError | RequestError):
         return error
+    if isinstance(error, HTTPException) and 400 <= error.status_code < 600:
+        return _caused(_refusal(error), error)
     upstream = error if isinstance(error, UpstreamError) else as_upstream_error(error)
     if upstream is None and (fault := output_fault(error)) is not None:
         return _caused(OutputError(node, fault), error)
@@ -52,6 +62,23 @@ def described(error: BaseException) -> str:
     return words if detail is None or detail in words else f"{words} It said: {detail}"
 
 
-def _caused(failure: NodeError, cause: BaseException) -> NodeError:
+def words_of(error: HTTPException) -> str:
+    """The exception's detail, which FastAPI lets be anything, as text."""
+    detail: object = error.detail
+    return detail if isinstance(detail, str) else json.dumps(detail, default=str)
+
+
+def _refusal(error: HTTPException) -> RequestError:
+    refusal = RequestError(words_of(error))
+    refusal.status = error.status_code
+    if error.status_code >= 500:
+        refusal.type = LaunchpadError.type
+    named = {name.lower(): value for name, value in (error.headers or {}).items()}
+    with suppress(KeyError, ValueError):
+        refusal.retry_after = float(named["retry-after"])
+    return refusal
+
+
+def _caused(failure: Failure, cause: BaseException) -> Failure:
     failure.__cause__ = cause
     return failure

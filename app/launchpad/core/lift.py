@@ -8,7 +8,7 @@ from typing import Any, cast
 import msgspec
 from msgspec.structs import replace
 
-from launchpad.core.relay import deltas_of_chunk, deltas_of_delta, is_chunk, plain
+from launchpad.core.relay import deltas_of_chunk, deltas_of_delta, is_chunk, is_delta, plain
 from launchpad.errors import NodeError, UpstreamError
 from launchpad.events import (
     Delta,
@@ -27,7 +27,6 @@ from launchpad.events import (
 
 DELTAS = (TextDelta, JsonDelta, ReasoningDelta, RefusalDelta, ToolCallDelta, JsonSnapshot)
 _MILESTONES = (RunStarted, NodeStarted, NodeFinished, RunFinished)
-_DELTA_KEYS = frozenset({"role", "content", "refusal", "reasoning_content", "tool_calls"})
 
 
 def lift(item: object, node: str) -> Sequence[Delta]:
@@ -37,9 +36,9 @@ def lift(item: object, node: str) -> Sequence[Delta]:
     - an event is said by `node`, whichever it names; so a node may forward the whole stream of
       another workflow's run, whose nodes then are one voice. That run's starts and finishes say
       nothing here, and its `RunFailed` fails this node, with the same message and status;
-    - a dict shaped like an OpenAI chunk (`choices`) or delta (`role`, `content`, …) is what its
-      delta says; an event's own serialisation (`kind`: its name) is that event; any other
-      dict is a whole JSON document.
+    - a dict shaped like an OpenAI chunk (`choices` with a `delta` each) or delta (`content`, …; its
+      `role`, if any, is `assistant`) is what its delta says; an event's own serialisation
+      (`kind`: its name) is that event; any other dict is a whole JSON document.
 
     The texts of what comes out are plain str, never a subclass (an enum's member, LangChain's
     text), which encoders refuse. Raises `NodeError`, which names the node, for anything else.
@@ -103,7 +102,7 @@ def _from_dict(item: Mapping[str, Any], node: str) -> Sequence[Delta]:
             raise NodeError(node, f"yielded a dict that is no {kind}: {error}") from error
     if is_chunk(item):
         return deltas_of_chunk(item, node)
-    if item and item.keys() <= _DELTA_KEYS:
+    if is_delta(item):
         return deltas_of_delta(item, node)
     try:
         document = msgspec.json.encode(item, enc_hook=_plain_value).decode()

@@ -19,7 +19,12 @@ from launchpad.events import (
 )
 from launchpad.models.live import finish_reason_of, usage_of_openai
 
-__all__ = ["deltas_of_chunk", "deltas_of_delta", "ending_of", "is_chunk", "plain"]
+__all__ = ["deltas_of_chunk", "deltas_of_delta", "ending_of", "is_chunk", "is_delta", "plain"]
+
+_DELTA_KEYS = frozenset({"role", "content", "refusal", "reasoning_content", "tool_calls"})
+_CHUNK_KEYS = frozenset({"id", "object", "created", "model", "usage"})
+_ROLES = frozenset({"assistant", None})
+"""Who speaks in a delta."""
 
 
 def plain(text: str) -> str:
@@ -29,8 +34,20 @@ def plain(text: str) -> str:
 
 
 def is_chunk(item: Mapping[str, Any]) -> bool:
-    """Whether `item` has a chunk's shape."""
-    return isinstance(item.get("choices"), Sequence)
+    """Whether `item` has a chunk's shape: a user's own data may have `choices`, too."""
+    choices: Any = item.get("choices")
+    if item.get("object") == "chat.completion.chunk":
+        return isinstance(choices, Sequence)
+    if not isinstance(choices, list | tuple):
+        return False
+    if not choices:
+        return len(item) == 1 or not _CHUNK_KEYS.isdisjoint(item)
+    return all("delta" in _mapping(choice) for choice in cast("list[object]", choices))
+
+
+def is_delta(item: Mapping[str, Any]) -> bool:
+    """Whether `item` has a delta's shape."""
+    return bool(item) and item.keys() <= _DELTA_KEYS and item.get("role") in _ROLES
 
 
 def deltas_of_chunk(chunk: Mapping[str, Any], node: str) -> Sequence[Delta]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -29,12 +30,14 @@ def build_agent(
     name: str | None = None,
     settings: Settings | None = None,
     allow_client_form: bool = False,
+    holder: object = None,
 ) -> Agent[Any, Any]:
     """The agent for `config`: the same one for equal arguments on one event loop.
 
-    That one refuses to have anything registered on it (`SharedAgent`); one that is built without a
-    loop is the caller's own. `streaming` wraps its model in `StreamingModel`; `allow_client_form`
-    is that one's. Raises `ConfigurationError`.
+    That one refuses to have anything registered on it (`SharedAgent`). One that is built without a
+    loop is the caller's own, and so is one with tools of the `holder`'s: its methods, or functions
+    that are made with its config. To keep it would keep all that such a run had. `streaming` wraps
+    its model in `StreamingModel`; `allow_client_form` is that one's. Raises `ConfigurationError`.
     """
     settings = settings or get_settings()
     instrument = instrumentation()
@@ -50,12 +53,23 @@ def build_agent(
         asyncio.get_running_loop()
     except RuntimeError:
         return build(shared=False)
+    if any(_is_of_a_run(tool, holder) for tool in config.tools):
+        return build(shared=False)
     memo: Memo[Agent[Any, Any]] = loop_scope().memo(_AGENTS)
     # The kept agent holds the model that stands in, so its id names no other one.
     override = id(model_override.get())
     traced = instrument is not None
     key = (config, streaming, name, form, traced, override, *model_settings_key(settings))
     return memo.get(key, partial(build, shared=True))
+
+
+def _is_of_a_run(tool: Any, holder: object) -> bool:
+    function = getattr(tool, "function", tool)  # a pydantic-ai Tool's
+    while isinstance(function, partial):
+        function = function.func
+    if inspect.ismethod(function):
+        return function.__self__ is holder
+    return ".get_agent_config.<locals>." in getattr(function, "__qualname__", "")
 
 
 def _agent(arguments: dict[str, Any], instrument: Any, *, shared: bool) -> Agent[Any, Any]:

@@ -38,7 +38,8 @@ IDLE_TICKS = 3
 """Of uvicorn's ticks, a tenth of a second each: so long without a request, and nobody waits. Less
 than half a second, after which a probe may come."""
 IDLE_SLICE = 0.005
-"""Seconds of an idle tick that are used: what a request that comes just then waits longer."""
+"""Seconds of an idle tick that are used, and a page's more: so much longer waits a request that
+comes just then."""
 
 
 class GracefulServer(uvicorn.Server):

@@ -44,6 +44,8 @@ class AgentHolder(Node):
     def agent(self) -> Agent[Any, Any]:
         """The node's pydantic-ai agent, shared by all runs.
 
+        Only one with tools of the run's own (`tools=[self.look_up]`) is built for each run.
+
         A run's own instructions and tools go to `run_stream(…, instructions=…, toolsets=…)` or
         `run`, what holds for all runs in `get_agent_config`: to register either on the agent is a
         `DefinitionError`. Raises `ConfigurationError` where the agent cannot be built.
@@ -67,12 +69,13 @@ class AgentNode(AgentHolder):
 
 
 def build_agent_of(node: AgentHolder) -> Agent[Any, Any]:
-    """The agent that `node` declares; the same for every run on one event loop."""
+    """The agent that `node` declares; the same for every run on one loop, but for its own tools."""
     return build_agent(
         node.get_agent_config(),
         streaming=node.streams,
         name=node.node_name,
         allow_client_form=node.takes_client_form,
+        holder=node,
     )
 
 

@@ -113,7 +113,8 @@ class AgentStreamingNode(AgentHolder):
                 raise
             self._lose_or_raise(error)
             return
-        if said and not self._refused:
+        # Text is an output, too, where the type takes it: `[str, Person]`.
+        if (said or (isinstance(output, str) and output)) and not self._refused:
             self.save_output(output)
         else:
             # An output type of defaults alone fits no words at all: nobody has made that document.
