@@ -30,6 +30,7 @@ SEED = Path(__file__).parent / "document_002"
 TOKENS = ["Machine", " learning", " is", " “fun”", "\n", "😀", '{"a": 1}\r\n']
 SCRIPT = [*map(Chunk, TOKENS), UsageStep(5, len(TOKENS))]
 ASKED = "What is machine learning?"
+LANGCHAIN = 'pip install "langchain-core>=1.7" "langchain-openai>=1.7"'
 # The path, the SDK that the tutorial's app needs, its app, and what ours is asked beside the
 # message to run the same model with the same prompt.
 HELPFUL = {"system_prompt": "You are a helpful assistant."}
@@ -283,10 +284,10 @@ def test_the_examples_are_models_like_any_other(ours: Server, upstream: Scripted
 @pytest.mark.parametrize(
     ("path", "hidden", "said"),
     [
-        ("/anthropic/stream", "anthropic", 'pip install "launchpad[anthropic]"'),
+        ("/anthropic/stream", "anthropic", 'pip install "pydantic-ai-slim[anthropic]"'),
         ("/anthropic/stream", "", "set ANTHROPIC_API_KEY"),
-        ("/langchain/stream", "langchain_core", "pip install 'launchpad[langchain]'"),
-        ("/langchain/stream", "langchain_openai", "pip install 'launchpad[langchain]'"),
+        ("/langchain/stream", "langchain_core", LANGCHAIN),
+        ("/langchain/stream", "langchain_openai", LANGCHAIN),
     ],
 )
 def test_what_is_missing_is_one_clear_line_and_the_rest_works(

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -227,6 +228,7 @@ def test_new_makes_a_project_whose_test_passes(tmp_path: Path) -> None:
     assert "cd 'my shop'" in done.stdout
     project = tmp_path / "my shop"
     assert (project / "README.md").read_text().startswith("# my-shop\n")
+    assert tomllib.loads((project / "pyproject.toml").read_text())["project"]["dependencies"] == []
     tested = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-W", "error"],
         cwd=project,

@@ -375,5 +375,7 @@ def test_without_langchain_one_line_says_what_to_install(monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "langchain_core", None)
     last = events_of(lambda: None)[-1]
     assert isinstance(last, RunFailed)
-    assert last.message == "Chain: Chain needs LangChain: pip install 'launchpad[langchain]'."
+    assert last.message == (
+        'Chain: Chain needs LangChain: pip install "langchain-core>=1.7" "langchain-openai>=1.7".'
+    )
     assert (last.status, last.code) == (503, "not_configured")

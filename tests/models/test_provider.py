@@ -122,7 +122,7 @@ def test_a_missing_extra_is_named(provider: ModelProvider, package: str, extra: 
     if installed:
         pytest.skip(f"{package} is installed")
     config = AgentConfig(model_provider=provider, model_name="x", api_key="k")
-    with pytest.raises(ConfigurationError, match=rf"launchpad\[{extra}\]"):
+    with pytest.raises(ConfigurationError, match=rf"pydantic-ai-slim\[{extra}\]"):
         check_config(config, SETTINGS)
 
 

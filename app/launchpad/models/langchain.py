@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from launchpad.errors import ConfigurationError, MissingConfigurationError
 from launchpad.models.config import AgentConfig, ModelProvider
+from launchpad.models.extras import to_install
 from launchpad.models.loops import LoopScope, loop_scope
 from launchpad.models.openai_compatible.watchdog import patience_of
 from launchpad.models.provider import check_config, resolve
@@ -61,7 +62,7 @@ def chat_model(model: str | None = None, **options: Any) -> ChatOpenAI:
         from langchain_openai import ChatOpenAI
     except ImportError as error:
         raise MissingConfigurationError(
-            "This workflow needs LangChain's OpenAI package: pip install 'launchpad[langchain]'."
+            f"This workflow needs LangChain's OpenAI package: {to_install('langchain')}."
         ) from error
     settings = get_settings()
     given: dict[str, Any] = {

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, cast
 
 from launchpad.errors import ConfigurationError, MissingConfigurationError
 from launchpad.models.config import AgentConfig, ModelProvider
+from launchpad.models.extras import to_install
 from launchpad.models.loops import Memo, loop_scope
 from launchpad.models.override import model_override
 from launchpad.settings import Settings, get_settings
@@ -144,10 +145,9 @@ def check_config(config: AgentConfig, settings: Settings | None = None) -> None:
         raise ConfigurationError(f"An agent on {provider.value} needs a model_name.")
     if provider is P.LOCAL and environ.get("LAUNCHPAD_LOCAL_MODEL_URL"):
         return
-    if needs.package is not None and not _is_installed(needs.package):
+    if needs.extra is not None and needs.package is not None and not _is_installed(needs.package):
         raise MissingConfigurationError(
-            f"Models of {provider.value} need an extra package: "
-            f'pip install "launchpad[{needs.extra}]".'
+            f"Models of {provider.value} need an extra package: {to_install(needs.extra)}."
         )
     url = config.base_url or (environ.get(needs.url) if needs.url else None)
     if needs.url_needed and not url:
@@ -265,7 +265,7 @@ def _build(config: AgentConfig, settings: Settings) -> Model:
     except ImportError as error:
         extra = _NEEDS[provider].extra or "openai"
         raise MissingConfigurationError(
-            f'Models of {provider.value} need an extra package: pip install "launchpad[{extra}]".'
+            f"Models of {provider.value} need an extra package: {to_install(extra)}."
         ) from error
     except Exception as error:
         raise ConfigurationError(

@@ -41,7 +41,7 @@ NO_KEYS = (
 )
 NO_EXTRA = (
     "Tracing is on and Langfuse's keys are set, but langfuse is not installed; runs are not sent "
-    "to it. Install it with: pip install 'launchpad[langfuse]'"
+    'to it. Install it with: pip install "langfuse>=5"'
 )
 
 

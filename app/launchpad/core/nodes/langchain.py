@@ -14,6 +14,7 @@ from launchpad.core.nodes.open_generators import OpenGenerators
 from launchpad.core.task import TaskContext
 from launchpad.errors import MissingConfigurationError, NodeError
 from launchpad.events import FinishReason, Usage
+from launchpad.models.extras import to_install
 from launchpad.models.langchain import build_aside
 from launchpad.models.loops import loop_scope
 from launchpad.models.openai_compatible.watchdog import patience_of
@@ -52,7 +53,7 @@ class LangChainStreamingNode(Node):
     the chain. Each model's own silence is timed as any upstream's (`first_token_timeout`, which is
     also the time for an answer that it gives in one piece, and `stall_timeout`); after its
     finish reason that is no failure where it, or a `StrOutputParser` behind it, ends the chain. How
-    long the chain's other steps take is their business. Needs the extra `launchpad[langchain]`.
+    long the chain's other steps take is their business. Needs the extra `langchain`.
     """
 
     _words: Words | None = None
@@ -154,7 +155,7 @@ async def _runnable_of(node_class: type[LangChainStreamingNode]) -> Runnable[Any
 def _build(node_class: type[LangChainStreamingNode]) -> Runnable[Any, Any]:
     if importlib.util.find_spec("langchain_core") is None:
         raise MissingConfigurationError(
-            f"{node_class.__name__} needs LangChain: pip install 'launchpad[langchain]'."
+            f"{node_class.__name__} needs LangChain: {to_install('langchain')}."
         )
     # What `process` needs, imported here because this is a thread.
     importlib.import_module("launchpad.core.nodes.langchain_words")

@@ -18,6 +18,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from launchpad.errors import ConfigurationError
+from launchpad.models.extras import to_install
 from launchpad.models.local.progress import step
 from launchpad.models.local.weights import weights_path
 from launchpad.settings import Settings
@@ -100,7 +101,7 @@ class LocalServer:
     def _start(self) -> LocalEndpoint:
         if importlib.util.find_spec("xllamacpp") is None:
             raise ConfigurationError(
-                "The local model needs llama.cpp: pip install 'launchpad[local]'. "
+                f"The local model needs llama.cpp: {to_install('local')}. "
                 "Or choose another model with --model PROVIDER:NAME."
             )
         path = weights_path()

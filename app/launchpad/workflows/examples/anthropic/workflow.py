@@ -1,6 +1,6 @@
 """`AnthropicWorkflow`: an agent on Anthropic's API, served at `/anthropic/stream` too.
 
-Needs `launchpad[anthropic]` and `ANTHROPIC_API_KEY`; without them this workflow answers what is
+Needs the extra `anthropic` and `ANTHROPIC_API_KEY`; without them this workflow answers what is
 missing, and all others work. `LAUNCHPAD_ANTHROPIC_MODEL` names the model; `local` is the one
 inside this machine, which speaks Anthropic's API too.
 """
