@@ -117,6 +117,7 @@ def test_errors(server: Server) -> None:
     assert failing("check", "") == (400, "Say something.", "messages", "empty_message")
     assert failing("check", "more") == (402, "Your quota is used up.", None, "quota_used_up")
     assert failing("check", "bug") == (500, "The node Check failed.", None, "node_failed")
+    assert failing("check", "order 8")[:2] == (404, "There is no order 8.")
     status, message, *_ = failing("check", "search")
     assert (status, message) == (503, "Check: The search is down.")
     assert ask(server.url, "check", "search").headers["retry-after"] == "5"
