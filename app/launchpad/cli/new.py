@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
+import sys
 from importlib.resources import as_file, files
 from pathlib import Path
 from string import Template
@@ -39,5 +41,13 @@ def create_project(folder: Path) -> None:
     print(
         f"{folder} has a workflow (workflows.py), its test and a README. Next:\n\n"
         f"  cd {shlex.quote(str(folder))}\n"
-        "  launchpad serve workflows.py\n"
+        f"  {_command()} serve workflows.py\n"
     )
+
+
+def _command() -> str:
+    """What to type for `launchpad` in any folder: as it is in a checkout, it is not on the PATH."""
+    if shutil.which("launchpad"):
+        return "launchpad"
+    beside = Path(sys.executable).with_name("launchpad")
+    return shlex.quote(str(beside)) if beside.exists() else f"{sys.executable} -m launchpad"
