@@ -10,6 +10,7 @@ to queue anything or to ask for its agent.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any, cast
 
 from pydantic_ai import Agent, NativeOutput, PromptedOutput
@@ -43,21 +44,22 @@ _DATA = frozenset(
 
 def lean_agent(arguments: Mapping[str, Any]) -> Agent[Any, Any]:
     """An `Agent` of `arguments` without the capabilities that lean runs don't need."""
+    return Agent(**arguments, capabilities=[kind() for kind in _absent_kinds()])
+
+
+@cache
+def _absent_kinds() -> Sequence[type[AbstractCapability[Any]]]:
     added = [type(one) for one in Agent().root_capability.capabilities]
-    absent = [_absent(kind) for kind in added if kind.__name__ in UNNEEDED]
-    return Agent(**arguments, capabilities=absent)
+    return [_absent(kind) for kind in added if kind.__name__ in UNNEEDED]
 
 
-def _absent(kind: type[AbstractCapability[Any]]) -> AbstractCapability[Any]:
+def _absent(kind: type[AbstractCapability[Any]]) -> type[AbstractCapability[Any]]:
     """What counts as a `kind`, so that no other is added, and is gone when the agent binds it."""
 
     def for_agent(_: AbstractCapability[Any], __: AbstractAgent[Any, Any]) -> Any:
         return CombinedCapability[Any]([])
 
-    absent: type[AbstractCapability[Any]] = type(
-        f"No{kind.__name__}", (kind,), {"for_agent": for_agent}
-    )
-    return absent()
+    return type(f"No{kind.__name__}", (kind,), {"for_agent": for_agent})
 
 
 def may_run_lean(arguments: Mapping[str, Any]) -> bool:
