@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+from typing import Any
 
 import pytest
 
@@ -206,3 +207,22 @@ def test_settle_ends_early_when_the_run_ends_or_the_mailbox_is_full() -> None:
             await stream.aclose()
 
     asyncio.run(main())
+
+
+def test_the_owner_is_told_by_its_name_and_made_by_the_loops_own_factory_where_it_has_one() -> None:
+    async def main(factory: Any) -> tuple[str, int]:
+        asyncio.get_running_loop().set_task_factory(factory)
+        source = Source(1)
+        assert [event async for event in EventStream(source, name="chat")]
+        return repr(source.task), len(made)
+
+    made: list[str | None] = []
+
+    def make(loop: Any, work: Any, **given: Any) -> asyncio.Task[Any]:
+        made.append(given.get("name"))
+        return asyncio.Task(work, loop=loop, **given)
+
+    assert asyncio.run(main(None)) == ("<Task 'launchpad:chat'>", 0)
+    shown, count = asyncio.run(main(make))
+    assert "launchpad:chat" in shown
+    assert count == 1

@@ -93,9 +93,14 @@ class PlainResponse(OwnEvents):
         rest = answer.take(items)
         if rest:
             self._stream.put_back(rest)
-        elif answer.usage is not None and self._counted is None:
-            self._counted = self._learnt.usages.of(answer.model, answer.usage)
         return bool(items) and not rest
+
+    def _counts(self) -> RequestUsage | None:
+        """The token counts, where they have come and can be read. Read once they are asked for."""
+        answer = self._answer
+        if self._counted is None and answer.usage is not None:
+            self._counted = self._learnt.usages.of(answer.model, answer.usage)
+        return self._counted
 
     async def _events(self) -> AsyncIterator[ModelResponseStreamEvent]:
         yield FinalResultEvent(tool_name=None, tool_call_id=None)
@@ -139,7 +144,7 @@ class PlainResponse(OwnEvents):
         """Whether the answer is over and was plain to its end, with counts that can be read."""
         answer = self._answer
         over = self._stream.exhausted and not self._stopped and answer.finish_reason is not None
-        return over and (answer.usage is None or self._counted is not None)
+        return over and (answer.usage is None or self._counts() is not None)
 
     async def _usual_events(self) -> AsyncIterator[ModelResponseStreamEvent]:
         """What pydantic-ai makes of the answer, without what was told of it already."""
@@ -223,7 +228,7 @@ class PlainResponse(OwnEvents):
             return self._usual.usage
         if self._ended and self._answer.usage is None:
             return RequestUsage(unmeasured_requests=1)
-        return self._counted if self._counted is not None and self._begun else self._nothing
+        return (self._counts() or self._nothing) if self._begun else self._nothing
 
     @property
     def model_name(self) -> str:

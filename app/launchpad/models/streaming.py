@@ -27,6 +27,7 @@ from launchpad.models.agent_request import AgentRequest
 from launchpad.models.counting import CountingModel
 from launchpad.models.event_live import usage_of
 from launchpad.models.live import LiveStream, finish_reason_of
+from launchpad.models.prepared import Untouched
 from launchpad.models.scope import (
     RequestScope,
     count_usage,
@@ -138,6 +139,21 @@ class StreamingModel(_OpensAnswers, CountingModel):
         self.allow_client_form = allow_client_form
         self._silent: object = None
         """The capability of a run's that was last found to listen to no event."""
+        self._untouched = Untouched(wrapped)
+
+    def prepare_messages(
+        self,
+        messages: list[ModelMessage],
+        model_request_parameters: ModelRequestParameters | None = None,
+    ) -> list[ModelMessage]:
+        """As the wrapped model's, which leaves plain conversations as they are (`prepared`)."""
+        kind = self._untouched.kind(messages)
+        if kind is not None and self._untouched.has(kind):
+            return messages
+        prepared = super().prepare_messages(messages, model_request_parameters)
+        if kind is not None:
+            self._untouched.learn(kind, messages, prepared)
+        return prepared
 
     def settings_of_request(self, model_settings: ModelSettings | None) -> ModelSettings | None:
         """Where an answer is not streamed, only the sampling parameters apply."""

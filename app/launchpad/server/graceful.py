@@ -18,6 +18,7 @@ from uvicorn.server import ServerState
 
 from launchpad.runs.in_process import RUNS_STATE, Runs
 from launchpad.server.ending import HURRY, OVERTIME, end_within
+from launchpad.server.generators import BegunGenerators
 from launchpad.server.huge_pages import HugePages
 from launchpad.server.protocol import LaunchpadProtocol
 
@@ -75,11 +76,19 @@ class GracefulServer(uvicorn.Server):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._heap: HugePages | None = None
         self._idle = Idle()
+        self._begun = BegunGenerators()
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until a signal, as the last that this process does."""
         self._ends_process = True
         super().run(sockets)
+
+    async def serve(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until a signal, and leave the loop to whoever runs it."""
+        try:
+            await super().serve(sockets)
+        finally:
+            self._begun.end()
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Called by uvicorn."""
@@ -88,6 +97,7 @@ class GracefulServer(uvicorn.Server):
         _settle_memory()
         if self._ends_process:
             _name_the_loop()
+            self._begun.begin()
             self._heap = HugePages()
         if self.started and self._ready is not None:
             self._ready()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import sleep
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -87,6 +88,8 @@ class AgentStreamingNode(AgentHolder):
             for event in batch:
                 yield event
         self._note(live)
+        # What was said leaves before the agent's run is brought to its end, which takes a while.
+        await sleep(0)
         self.save_output(await result.get_output())
 
     async def stream_structured_deltas(
@@ -104,6 +107,7 @@ class AgentStreamingNode(AgentHolder):
             for event in batch:
                 yield event
         self._note(live)
+        await sleep(0)
         try:
             output = await result.get_output()
         except Exception as error:
