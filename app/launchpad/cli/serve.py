@@ -15,6 +15,7 @@ from launchpad.cli.environment import export
 from launchpad.errors import ConfigurationError
 from launchpad.observe.logs import configure_logging
 from launchpad.server.ending import HURRY, end_within
+from launchpad.server.memory import begin_start
 from launchpad.settings import Settings
 
 __all__ = ["serve"]
@@ -50,6 +51,7 @@ def serve(target: str | None, settings: Settings, *, reload: bool = False) -> No
 
 
 def _serve(target: str | None, settings: Settings, *, reload: bool) -> None:
+    begin_start()
     configure_logging(settings.log_level)
     _refuse_strangers(settings)
     export(settings, target)

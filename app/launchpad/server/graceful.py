@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import logging
 import signal
 import socket
@@ -20,6 +19,7 @@ from launchpad.runs.in_process import RUNS_STATE, Runs
 from launchpad.server.ending import HURRY, OVERTIME, end_within
 from launchpad.server.generators import BegunGenerators
 from launchpad.server.huge_pages import HugePages
+from launchpad.server.memory import settle
 from launchpad.server.protocol import LaunchpadProtocol
 
 __all__ = ["GracefulServer", "Idle"]
@@ -94,7 +94,7 @@ class GracefulServer(uvicorn.Server):
         """Called by uvicorn."""
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
-        _settle_memory()
+        settle()
         if self._ends_process:
             _name_the_loop()
             self._begun.begin()
@@ -220,17 +220,6 @@ class _Takers:
             self._taken = time.monotonic()
         self._unsent = unsent
         return self._taken
-
-
-def _settle_memory() -> None:
-    """Leave what the start has made out of every later collection, and collect less often.
-
-    pydantic-ai alone makes some 300,000 objects that live as long as the process. Looking through
-    them again and again costs an agent's run 0.4 ms of its 2.9.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(5_000, 20, 50)
 
 
 def _name_the_loop() -> None:
