@@ -32,6 +32,21 @@ def test_it_prints_what_it_serves_and_ends_cleanly(flows: Path, serve: Serve) ->
     assert "Loading" not in served.output, "no node asks the local model"
 
 
+@pytest.mark.parametrize("more", [(), ("--workers", "2")], ids=["alone", "workers"])
+def test_garbage_is_looked_for_once_it_serves_but_not_among_what_the_start_has_made(
+    flows: Path, serve: Serve, more: tuple[str, ...]
+) -> None:
+    told = 'yield f"{len(gc.get_objects()) < gc.get_freeze_count()} {gc.get_threshold()[0]}"'
+    written = flows.read_text().replace('yield f"(process {os.getpid()})"', told)
+    flows.write_text(f"import gc\nstarting = gc.get_threshold()[0]\n{written}")
+    flows.write_text(flows.read_text().replace("[0]}", "[0]} {starting}"))
+    served = serve("flows.py", *more)
+    few_left, threshold, at_start = served.ask("").split()
+    assert few_left == "True"
+    assert int(threshold) < 10_000 < 100_000 < int(at_start)
+    assert served.end() == 0
+
+
 def test_ctrl_c_ends_it_cleanly(flows: Path, serve: Serve) -> None:
     served = serve(str(flows))
     assert served.url

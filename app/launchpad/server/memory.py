@@ -1,4 +1,4 @@
-"""When Python looks for garbage in a server: hardly while it starts, and then not in what it made."""
+"""When a server looks for garbage: hardly while it starts, and then not in what that made."""
 
 from __future__ import annotations
 
