@@ -99,7 +99,8 @@ def server(upstream: ScriptedUpstream) -> Iterator[Server]:
         ("thinker", {"seed": 3, "max_tokens": 9, "user": "u"}, []),
         ("thinker", {"temperature": 1, "store": True}, ["temperature", "store"]),
         ("agent", SAMPLING, ["temperature", "top_p", "logit_bias"]),
-        ("agent", {**SAMPLING, "reasoning_effort": "none"}, ["temperature", "top_p", "logit_bias"]),
+        # The client's wish wins over the agent's own effort, and sampling counts again.
+        ("agent", {**SAMPLING, "reasoning_effort": "none"}, []),
         ("sampler", {**SAMPLING, "reasoning_effort": "low"}, []),
         ("sampler", {"reasoning_effort": "none"}, ["reasoning_effort"]),
         ("both", SAMPLING, []),
@@ -118,6 +119,11 @@ def test_it_names_what_no_model_takes(
 def test_what_is_not_named_reaches_the_model(
     client: httpx.Client, upstream: ScriptedUpstream
 ) -> None:
+    answer = client.post(PATH, json=chat(model="agent", **SAMPLING, reasoning_effort="none"))
+    sent = upstream.requests[-1].body
+    assert HEADER not in answer.headers
+    assert sent["reasoning_effort"] == "none"
+    assert set(SAMPLING) <= sent.keys()
     answer = client.post(PATH, json=chat(model="thinker", **SAMPLING))
     sent = upstream.requests[-1].body
     named = answer.headers[HEADER].split(", ")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from datetime import date
 from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+from pydantic import BaseModel
 from tests.core.flows import Words, events_of, flow
 
 from launchpad.core.nodes.base import Node
@@ -211,6 +213,23 @@ def test_other_dicts_are_whole_json_documents() -> None:
         JsonDelta("Documents", '\n{"a":1,"b":[2]}'),
     ]
     assert workflow.run({}).get_output(Documents) == {"a": 1, "b": [2]}
+
+
+def test_a_pydantic_model_is_a_document_alone_and_within_one() -> None:
+    class Person(BaseModel):
+        name: str
+        born: date | None = None
+
+    class People(Words):
+        words = (Person(name="Zoë", born=date(1999, 5, 1)), {"who": Person(name="Al")})
+
+    workflow = flow(NodeConfig(node=People))
+    spoken = [event.text for event in events_of(workflow) if isinstance(event, JsonDelta)]
+    assert spoken == [
+        '{"name":"Zoë","born":"1999-05-01"}',
+        '\n{"who":{"name":"Al","born":null}}',
+    ]
+    assert workflow.run({}).get_output(People) == {"who": {"name": "Al", "born": None}}
 
 
 @pytest.mark.parametrize("item", [7, b"bytes", object(), ["a"], None, {"a": object()}])

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import msgspec
 from msgspec.structs import replace
+from pydantic import BaseModel
 
 from launchpad.core.relay import deltas_of_chunk, deltas_of_delta, is_chunk, is_delta, plain
 from launchpad.errors import NodeError, UpstreamError
@@ -38,7 +39,8 @@ def lift(item: object, node: str) -> Sequence[Delta]:
       nothing here, and its `RunFailed` fails this node, with the same message and status;
     - a dict shaped like an OpenAI chunk (`choices` with a `delta` each) or delta (`content`, …; its
       `role`, if any, is `assistant`) is what its delta says; an event's own serialisation
-      (`kind`: its name) is that event; any other dict is a whole JSON document.
+      (`kind`: its name) is that event; any other dict is a whole JSON document, and so is a
+      pydantic model.
 
     The texts of what comes out are plain str, never a subclass (an enum's member, LangChain's
     text), which encoders refuse. Raises `NodeError`, which names the node, for anything else.
@@ -49,14 +51,16 @@ def lift(item: object, node: str) -> Sequence[Delta]:
         return (_own(item, node),)
     if isinstance(item, Mapping):
         return _from_dict(cast("Mapping[str, Any]", item), node)
+    if isinstance(item, BaseModel):
+        return (JsonDelta(node, item.model_dump_json()),)
     if isinstance(item, _MILESTONES):
         return ()
     if isinstance(item, RunFailed):
         raise _failure_of(item, node)
     raise NodeError(
         node,
-        f"yielded {type(item).__name__}; a node may yield str, a dict or an event of "
-        "launchpad.events.",
+        f"yielded {type(item).__name__}; a node may yield str, a dict, a pydantic model or an "
+        "event of launchpad.events.",
     )
 
 
@@ -111,7 +115,9 @@ def _from_dict(item: Mapping[str, Any], node: str) -> Sequence[Delta]:
     return (JsonDelta(node, document),)
 
 
-def _plain_value(value: object) -> str:
+def _plain_value(value: object) -> object:
     if isinstance(value, str):
         return plain(value)
+    if isinstance(value, BaseModel):
+        return value.model_dump(mode="json")
     raise TypeError(f"{type(value).__name__} is no JSON value")

@@ -8,6 +8,8 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any, cast
 
+from pydantic import BaseModel
+
 from launchpad.core.closing import close
 from launchpad.core.lift import lift
 from launchpad.core.relay import ending_of
@@ -101,11 +103,11 @@ class Speech:
             self.usage = usage or self.usage
         if (
             self._documents
-            and isinstance(item, dict)
+            and isinstance(item, dict | BaseModel)
             and events
             and isinstance(events[0], JsonDelta)
         ):
-            # A dict is a whole document; the next one starts on a line of its own.
+            # It is a whole document; the next one starts on a line of its own.
             events = (JsonDelta(self._node, "\n" + events[0].text), *events[1:])
             self._documents.clear()
         return events

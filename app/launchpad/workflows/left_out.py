@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from launchpad.core.nodes.agent_streaming_node import AgentStreamingNode
 from launchpad.core.nodes.model_streaming_node import ModelStreamingNode
@@ -12,8 +12,12 @@ from launchpad.errors import ConfigurationError
 from launchpad.models.config import AgentConfig
 from launchpad.models.override import model_override
 from launchpad.models.provider import known_model, model_settings_key
+from launchpad.models.scope import RequestScope, merged_settings
 from launchpad.settings import Settings
 from launchpad.workflows.capabilities import agent_config_of
+
+if TYPE_CHECKING:
+    from pydantic_ai import ModelSettings
 
 __all__ = ["left_out_of"]
 
@@ -76,4 +80,7 @@ def _left_out_by(
         return None
     from launchpad.models.left_out import left_out  # pydantic-ai is there, once a model is
 
-    return left_out(model, {**(config.model_settings or {}), **given})
+    asked = RequestScope(settings=cast("ModelSettings", given))
+    own = cast("ModelSettings | None", config.model_settings)
+    settled = merged_settings(asked, own, client_form=False)
+    return left_out(model, cast("Mapping[str, Any]", settled))
