@@ -47,6 +47,39 @@ def test_garbage_is_looked_for_once_it_serves_but_not_among_what_the_start_has_m
     assert served.end() == 0
 
 
+LEAVES_THINGS = """
+import gc, weakref
+from pathlib import Path
+
+class Table:
+    def __init__(self):
+        self.myself = self
+
+left = weakref.ref(Table())
+
+async def numbers():
+    try:
+        while True:
+            yield 1
+    finally:
+        Path("ended").write_text("with the loop")
+
+kept = []
+"""
+
+
+def test_what_a_module_leaves_behind_is_collected_and_an_open_generator_ends_with_the_loop(
+    flows: Path, serve: Serve
+) -> None:
+    speaks = 'kept.append(numbers()); await anext(kept[0]); yield f"{left() is None}"'
+    written = flows.read_text().replace('yield f"(process {os.getpid()})"', speaks)
+    flows.write_text(LEAVES_THINGS + written)
+    served = serve("flows.py")
+    assert served.ask("") == "True"
+    assert served.end() == 0
+    assert flows.with_name("ended").read_text() == "with the loop"
+
+
 def test_ctrl_c_ends_it_cleanly(flows: Path, serve: Serve) -> None:
     served = serve(str(flows))
     assert served.url

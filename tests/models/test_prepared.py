@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
+import pydantic_ai
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -20,9 +21,10 @@ from pydantic_ai.messages import (
     ThinkingPart,
     UserPromptPart,
 )
-from pydantic_ai.models import ModelRequestParameters
+from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.models.function import AgentInfo, FunctionModel
 from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.profiles import ModelProfile
 from pydantic_ai.providers.openai import OpenAIProvider
 
@@ -144,26 +146,87 @@ def test_a_suspect_prompt_after_plain_ones_reaches_the_model_as_pydantic_ai_send
     assert [len(parts) for parts in shared] == [1, 1, 2, 1]
 
 
-def test_a_model_with_a_preparation_of_its_own_prepares_everything() -> None:
-    class Redacts(FunctionModel):
-        def prepare_messages(
-            self, messages: list[ModelMessage], _: ModelRequestParameters | None = None
-        ) -> list[ModelMessage]:
-            prepared.append(len(messages))
-            return messages
+async def good_day(_: list[ModelMessage], __: AgentInfo) -> AsyncIterator[str]:
+    yield "Good day!"
 
-    prepared: list[int] = []
 
-    async def said(_: list[ModelMessage], __: AgentInfo) -> AsyncIterator[str]:
-        yield "Good day!"
+class Noting(FunctionModel):
+    """Has a preparation of its own, and counts it."""
 
+    prepared = 0
+
+    def prepare_messages(
+        self, messages: list[ModelMessage], _: ModelRequestParameters | None = None
+    ) -> list[ModelMessage]:
+        self.prepared += 1
+        return messages
+
+
+def run_with(model: Model, prompts: int, before: Callable[[int], None] | None = None) -> None:
     async def main() -> None:
         agent = build_agent(AgentConfig(), streaming=True, name="Node")
-        for _ in range(3):
+        for number in range(prompts):
+            if before is not None:
+                before(number)
             async with agent.run_stream("Hi") as result:
                 await result.get_output()
         await aclose_clients()
 
-    with override_model(Redacts(stream_function=said)):
+    with override_model(model):
         asyncio.run(main())
-    assert prepared == [1, 1, 1]
+
+
+def test_a_model_with_a_preparation_of_its_own_prepares_everything() -> None:
+    noting = Noting(stream_function=good_day)
+    run_with(noting, 3)
+    run_with(WrapperModel(noting), 3)
+    assert noting.prepared == 6
+
+
+def test_so_it_does_behind_a_wrapper_that_chooses_it_in_mid_flight() -> None:
+    noting = Noting(stream_function=good_day)
+    chosen: list[Model] = [FunctionModel(stream_function=good_day)]
+
+    class Chooses(WrapperModel):
+        @property
+        def wrapped(self) -> Model:  # type: ignore[override]
+            return chosen[-1]
+
+        @wrapped.setter
+        def wrapped(self, _: Model) -> None: ...
+
+    run_with(Chooses(chosen[0]), 4, lambda number: chosen.append(noting) if number == 2 else None)
+    assert noting.prepared == 2
+
+
+def test_what_replaces_a_model_s_preparation_is_asked() -> None:
+    plain = FunctionModel(stream_function=good_day)
+    asked: list[int] = []
+
+    def prepare(messages: list[ModelMessage], _: object = None) -> list[ModelMessage]:
+        asked.append(len(messages))
+        return messages
+
+    def replace(number: int) -> None:
+        if number == 2:
+            plain.prepare_messages = prepare  # type: ignore[method-assign]
+
+    run_with(plain, 4, replace)
+    assert asked == [1, 1]
+
+
+@pytest.mark.parametrize(("version", "times"), [("2.68.3", 1), ("2.69.0", 3)])
+def test_a_pydantic_ai_that_nobody_has_looked_at_prepares_everything(
+    monkeypatch: pytest.MonkeyPatch, version: str, times: int
+) -> None:
+    asked: list[int] = []
+    usual = Model.prepare_messages
+
+    def prepare(self: Model, messages: list[ModelMessage], parameters: Any = None) -> Any:
+        asked.append(len(messages))
+        return usual(self, messages, parameters)
+
+    monkeypatch.setattr(Model, "prepare_messages", prepare)
+    monkeypatch.setattr(pydantic_ai, "__version__", version)
+    run_with(FunctionModel(stream_function=good_day), 3)
+    assert len(asked) == times

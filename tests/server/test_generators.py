@@ -6,6 +6,7 @@ import asyncio
 import gc
 import sys
 from collections.abc import AsyncGenerator, Callable
+from contextlib import suppress
 from typing import Any
 from weakref import ref
 
@@ -13,6 +14,7 @@ import pytest
 import uvloop
 
 from launchpad.core.nodes.open_generators import OpenGenerators
+from launchpad.server import generators
 from launchpad.server.generators import BegunGenerators
 
 Run = Callable[..., Any]
@@ -84,6 +86,44 @@ def test_ended_ones_are_forgotten() -> None:
         begun.end()
 
     asyncio.run(main())
+
+
+def test_one_that_begins_while_others_are_forgotten_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(generators, "_SWEEP", 3)
+    ended: list[str] = []
+    kept: list[AsyncGenerator[int]] = []
+
+    class Late:
+        """Begins a generator when it is collected."""
+
+        def __init__(self, name: str) -> None:
+            self.myself = self
+            self.name = name
+
+        def __del__(self) -> None:
+            kept.append(numbers(ended, self.name))
+            with suppress(StopIteration):
+                kept[-1].__anext__().send(None)
+
+    async def main() -> None:
+        begun = BegunGenerators()
+        begun.begin()
+        before = gc.get_threshold()
+        gc.set_threshold(5)
+        try:
+            for number in range(2_000):
+                Late(f"late {number}")
+                kept.append(numbers(ended, f"early {number}"))
+                await anext(kept[-1])
+        finally:
+            gc.set_threshold(*before)
+        gc.collect()
+        begun.end()
+
+    asyncio.run(main())
+    assert len(ended) == len(kept) == 4_000
 
 
 def test_a_hook_that_was_put_before_it_still_hears_of_all() -> None:

@@ -15,7 +15,7 @@ from launchpad.cli.environment import export
 from launchpad.errors import ConfigurationError
 from launchpad.observe.logs import configure_logging
 from launchpad.server.ending import HURRY, end_within
-from launchpad.server.memory import begin_start
+from launchpad.server.memory import starting
 from launchpad.settings import Settings
 
 __all__ = ["serve"]
@@ -43,7 +43,8 @@ def serve(target: str | None, settings: Settings, *, reload: bool = False) -> No
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, stop)
     try:
-        _serve(target, settings, reload=reload)
+        with starting():
+            _serve(target, settings, reload=reload)
     except BaseException:
         # Who is imported just then may make another error of it: pydantic-core says `SchemaError`.
         if not came:
@@ -51,7 +52,6 @@ def serve(target: str | None, settings: Settings, *, reload: bool = False) -> No
 
 
 def _serve(target: str | None, settings: Settings, *, reload: bool) -> None:
-    begin_start()
     configure_logging(settings.log_level)
     _refuse_strangers(settings)
     export(settings, target)

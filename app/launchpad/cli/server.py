@@ -20,7 +20,6 @@ from launchpad.cli.workers import Workers
 from launchpad.observe.logs import configure_logging
 from launchpad.server.ending import OVERTIME, end_within
 from launchpad.server.graceful import GracefulServer
-from launchpad.server.memory import begin_start
 from launchpad.settings import Settings, get_settings
 
 if TYPE_CHECKING:
@@ -34,8 +33,6 @@ KEEP_ALIVE = 75
 
 def build_app() -> FastAPI:
     """The application that the environment describes; every process makes its own with this."""
-    begin_start()
-
     from launchpad.api.app import create_app
     from launchpad.cli.readiness import preload
     from launchpad.workflows.discover import load_registry

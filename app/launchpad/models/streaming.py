@@ -139,7 +139,7 @@ class StreamingModel(_OpensAnswers, CountingModel):
         self.allow_client_form = allow_client_form
         self._silent: object = None
         """The capability of a run's that was last found to listen to no event."""
-        self._untouched = Untouched(wrapped)
+        self._untouched = Untouched()
 
     def prepare_messages(
         self,
@@ -147,7 +147,7 @@ class StreamingModel(_OpensAnswers, CountingModel):
         model_request_parameters: ModelRequestParameters | None = None,
     ) -> list[ModelMessage]:
         """As the wrapped model's, which leaves plain conversations as they are (`prepared`)."""
-        kind = self._untouched.kind(messages)
+        kind = self._untouched.kind(self.wrapped, messages)
         if kind is not None and self._untouched.has(kind):
             return messages
         prepared = super().prepare_messages(messages, model_request_parameters)

@@ -42,19 +42,21 @@ class BegunGenerators:
         self._most = 0
         self._sweep()
 
+    # A collection may run anywhere in these two, and with it code that begins another generator.
+
     def _note(self, generator: AsyncGenerator[Any, Any]) -> None:
-        begun = self._begun
-        begun.append(ref(generator))
-        if len(begun) > self._most:
+        begun = ref(generator)
+        self._begun.append(begun)
+        if len(self._begun) > self._most:
             self._sweep()
 
     def _sweep(self) -> None:
-        living = [kept for kept in self._begun if kept() is not None]
+        looked_at, self._begun = self._begun, []
+        living = [kept for kept in looked_at if kept() is not None]
         if self._most:
-            self._begun = living
-            self._most = max(_SWEEP, 2 * len(living))
+            self._begun.extend(living)
+            self._most = max(_SWEEP, 2 * len(self._begun))
             return
-        self._begun = []
         for kept in living:
             generator = kept()
             if generator is not None and self._loops is not None:

@@ -19,7 +19,7 @@ from launchpad.runs.in_process import RUNS_STATE, Runs
 from launchpad.server.ending import HURRY, OVERTIME, end_within
 from launchpad.server.generators import BegunGenerators
 from launchpad.server.huge_pages import HugePages
-from launchpad.server.memory import settle
+from launchpad.server.memory import settle, starting
 from launchpad.server.protocol import LaunchpadProtocol
 
 __all__ = ["GracefulServer", "Idle"]
@@ -81,7 +81,8 @@ class GracefulServer(uvicorn.Server):
     def run(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until a signal, as the last that this process does."""
         self._ends_process = True
-        super().run(sockets)
+        with starting():
+            super().run(sockets)
 
     async def serve(self, sockets: list[socket.socket] | None = None) -> None:
         """Serve until a signal, and leave the loop to whoever runs it."""

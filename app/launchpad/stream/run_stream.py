@@ -33,10 +33,12 @@ class _Owner(asyncio.Task[None]):
 
     anyio writes the present task into each cancellation's reason, which nobody reads where a scope
     ends by itself, as it does thrice in an agent's run. asyncio's own words for a task say where in
-    its code it stands, which takes 40 calls.
+    its code it stands, which takes 40 calls; asyncio's debug mode keeps them.
     """
 
     def __repr__(self) -> str:
+        if self.get_loop().get_debug():
+            return super().__repr__()
         return f"<Task {self.get_name()!r}>"
 
 
