@@ -26,7 +26,11 @@ from launchpad.stream.run_stream import EventStream, Producer
 from launchpad.wire.frames import FrameStream
 from launchpad.wire.openai_chat.completion import ChatCompletionBuilder
 from launchpad.wire.openai_chat.encoder import OpenAIChatEncoder
-from launchpad.wire.openai_chat.parameters import IGNORED_HEADER, review
+from launchpad.wire.openai_chat.parameters import (
+    IGNORED_HEADER,
+    asks_for_nothing_special,
+    review,
+)
 from launchpad.wire.openai_chat.schema import OpenAIChatSchema
 from launchpad.wire.openai_chat.several import SeveralChoicesBuilder, SeveralChoicesEncoder
 from launchpad.wire.telling import Operator
@@ -50,12 +54,12 @@ class ChatCompletions(Endpoint):
         served = self._find(payload.get("model"))
         self._check_length(payload.get("messages"))
         request = served.chat_schema.model_validate(payload)
-        left_out = served.left_out(request, settings)
-        ignored = review(request, served.capabilities(settings), left_out)
         run_id = new_run_id()
         headers = {REQUEST_ID_HEADER: run_id}
-        if ignored:
-            headers[IGNORED_HEADER] = ", ".join(ignored)
+        if not asks_for_nothing_special(request):
+            left_out = served.left_out(request, settings)
+            if ignored := review(request, served.capabilities(settings), left_out):
+                headers[IGNORED_HEADER] = ", ".join(ignored)
         key = scope.get("state", {}).get("launchpad.key")
         stream = self._runs.start(_producer(served, request, run_id), run_id=run_id, key=key)
         if _wants_stream(request, served, scope):

@@ -163,10 +163,11 @@ class SSEResponse:
 
     def _head(self, scope: Scope) -> Message:
         given = self._given
-        kept = {"connection": "keep-alive"} if scope.get("http_version") == "1.1" else {}
+        keeps = scope.get("http_version") == "1.1"
         if _OURS.isdisjoint(given):
-            headers = [*_RAW, *_raw(given), *_raw(kept)]
+            headers = [*(_KEEPING if keeps else _RAW), *_raw(given)]
         else:
+            kept = {"connection": "keep-alive"} if keeps else {}
             headers = _raw({**HEADERS, **given, **kept})
         return {"type": "http.response.start", "status": 200, "headers": headers}
 
@@ -257,4 +258,5 @@ def _raw(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
 
 
 _RAW = _raw(HEADERS)
+_KEEPING = _raw({**HEADERS, "connection": "keep-alive"})
 _OURS = frozenset({*HEADERS, "connection"})

@@ -56,7 +56,9 @@ class EventStream:
     def __init__(self, produce: Producer, *, name: str = "run", limit: int = DEFAULT_LIMIT) -> None:
         self._produce: Producer | None = produce
         self._name = name
-        self._mailbox = Mailbox(limit)
+        self._mailbox = mailbox = Mailbox(limit)
+        self.arrival = mailbox.arrival
+        """A future, done when `take` may have something, at the end, and after `poke()`."""
         self._owner: asyncio.Task[None] | None = None
         self._ended = False
         self._ready: list[RunEvent] = []
@@ -110,10 +112,6 @@ class EventStream:
         if self._owner is None:
             self._start()
         return self._mailbox.take()
-
-    def arrival(self) -> asyncio.Future[None]:
-        """Done when `take` may have something, at the end, and after `poke()`."""
-        return self._mailbox.arrival()
 
     def on_arrival(self, act: Act | None) -> None:
         """See `Mailbox.on_arrival`."""

@@ -54,7 +54,7 @@ class Forwarding:
             self._stream.on_arrival(None)
 
     def _arrived(self, event: RunEvent | None) -> None:
-        if self._stream.ending:
+        if event is None and self._stream.ending:
             self._let_go()
         elif not self._scheduled:
             silent = self._loop.time() - self._last >= _ALONE

@@ -136,7 +136,7 @@ class FrameStream:
 
     def _write_on(self, write: Writer, loop: asyncio.AbstractEventLoop) -> bool:
         """Write what there is; False where it is `__anext__`'s turn."""
-        if self._rest(loop) > 0:
+        if self._debounce and self._rest(loop) > 0:
             return False
         stream = self._stream
         try:

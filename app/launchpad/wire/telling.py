@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Sequence
 
 from launchpad.errors import LaunchpadError, OutputTooLargeError
@@ -49,6 +50,7 @@ class Telling:
         self._operators = operators
         self._merged = merged
         self._max_bytes = max_bytes
+        self._unchecked = math.inf if max_bytes is None else max_bytes
         self._sent = 0
         self._said = 0
         self.refusable = refusable
@@ -63,7 +65,12 @@ class Telling:
                 events = coalesce(events)
             last = events[-1] if events else None
             if not isinstance(last, RunFailed):
-                return self._within_bounds(events, self._encoder.encode(events))
+                data = self._encoder.encode(events)
+                self._sent += len(data)
+                if self._sent > self._unchecked:
+                    # Frames are larger than their text, so up to here there was nothing to count.
+                    self._check_size(events)
+                return data
             failure = last
             said = self._encoder.encode(events[:-1])
         except Exception as error:
@@ -74,15 +81,10 @@ class Telling:
             failure = failure or failed(error)
         return self._fail(said, failure)
 
-    def _within_bounds(self, events: Sequence[RunEvent], data: bytes) -> bytes:
-        limit = self._max_bytes
-        self._sent += len(data)
-        if limit is not None and self._sent > limit:
-            # Frames are larger than their text, so up to here there was nothing to count.
-            self._said += size_of(events)
-            if self._said > limit:
-                raise OutputTooLargeError(limit)
-        return data
+    def _check_size(self, events: Sequence[RunEvent]) -> None:
+        self._said += size_of(events)
+        if self._max_bytes is not None and self._said > self._max_bytes:
+            raise OutputTooLargeError(self._max_bytes)
 
     def _fail(self, said: bytes, failure: RunFailed) -> bytes:
         if self.refusable and not said:

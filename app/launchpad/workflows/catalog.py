@@ -23,7 +23,6 @@ __all__ = ["Catalog", "Registry", "ServedWorkflow"]
 
 DEFAULT_ID = "default"
 
-_NOTHING: frozenset[str] = frozenset()
 _capabilities: dict[tuple[type[Workflow], int, str], Capabilities] = {}
 
 
@@ -61,8 +60,6 @@ class ServedWorkflow:
 
     def left_out(self, request: OpenAIChatSchema, settings: Settings) -> frozenset[str]:
         """The settings of the request that no model of the workflow is asked with."""
-        if request.is_plain:
-            return _NOTHING
         return left_out_of(self.workflow, request.model_settings(), settings)
 
     def event(self, request: OpenAIChatSchema) -> Any:

@@ -47,6 +47,8 @@ class Response:
         """
         self.arrival = connection.arrival
         """A future that is done when `take` may have something new."""
+        self.header = connection.header
+        """One header by its lower-case name; "" where it is missing."""
 
     async def read(self) -> bytes:
         """What has come of the body, at least one byte; b"" at its end. Raises as `take`."""
@@ -58,10 +60,6 @@ class Response:
     def headers(self) -> dict[str, str]:
         """Names in lower case."""
         return self._connection.headers
-
-    def header(self, name: bytes) -> str:
-        """One header by its lower-case name; "" where it is missing."""
-        return self._connection.header(name)
 
     def close(self) -> None:
         """Close the connection at once, unless it has been given back."""

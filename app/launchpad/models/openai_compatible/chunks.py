@@ -250,8 +250,9 @@ class ChunkDecoder:
             raise UpstreamSaidError(error)
         choices: Any = chunk.get("choices")
         if choices != [] and not _is_first_alone(choices):
-            choices = [one for one in objects_in(choices) if not one.get("index")]
-        chunk["choices"] = choices
+            choices = chunk["choices"] = [
+                one for one in objects_in(choices) if not one.get("index")
+            ]
         for choice in choices:
             if choice.get("finish_reason"):
                 self.finished = True

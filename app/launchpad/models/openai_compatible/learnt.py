@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, cast
 
 from pydantic_ai.messages import (
@@ -187,7 +188,7 @@ class LearntRequests:
 def learnt_requests(model: Model) -> LearntRequests | None:
     """Those of `model`, the same at every call; None for a model that our reader does not read."""
     # The model's own class each time: one that wraps another has that one's client, too.
-    client = model.client if isinstance(model, OpenAIChatModel) else None
+    client: object = cast("OpenAIChatModel", model).client if _is_chat(type(model)) else None
     if not isinstance(client, StreamingOpenAI):
         return None
     if client.learnt is None:
@@ -196,6 +197,12 @@ def learnt_requests(model: Model) -> LearntRequests | None:
         plainly = bool(getattr(model, "reads_plainly", False))
         client.learnt = False if merges else LearntRequests(client, profile, reads_plainly=plainly)
     return client.learnt or None
+
+
+@lru_cache(maxsize=256)
+def _is_chat(kind: type[Model]) -> bool:
+    # Looked up once: `Model` is an ABC.
+    return issubclass(kind, OpenAIChatModel)
 
 
 def plain_request(

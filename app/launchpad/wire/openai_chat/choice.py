@@ -35,6 +35,10 @@ FIELDS: dict[type[RunEvent], str] = {
 }
 """Which field of a delta, or of a message, a kind of words goes to."""
 
+_KINDS = {
+    field: [kind for kind, name in FIELDS.items() if name == field] for field in FIELDS.values()
+}
+
 ROLE = b'{"role":"assistant","content":"","refusal":null}'
 
 # What is shorter fits on a line even if every character becomes a six-byte escape.
@@ -92,8 +96,7 @@ class WordsChoice:
             field = FIELDS[type(event)]
             if type(event) not in self._heads:
                 # `Order` opens a field to every kind of words that it takes.
-                head = self._template.head(field)
-                self._heads |= {kind: head for kind, name in FIELDS.items() if name == field}
+                self._heads |= dict.fromkeys(_KINDS[field], self._template.head(field))
             text = event.text
             if len(text) <= _SURELY_FITS:
                 out.append(self._heads[type(event)] + escape_json(text) + self._tail)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -105,5 +106,10 @@ class ChoiceTemplate:
 
     def _close(self, node: str | None, finish_reason: FinishReason | None) -> bytes:
         reason = b"null" if finish_reason is None else b'"%b"' % finish_reason.encode()
-        speaker = b"" if node is None else b',"launchpad":{"node":%b}' % escape_json(node)
+        speaker = b"" if node is None else _speaker(node)
         return b',"finish_reason":' + reason + b"}]" + self._end + speaker + b"}\n\n"
+
+
+@lru_cache(maxsize=256)
+def _speaker(node: str) -> bytes:
+    return b',"launchpad":{"node":%b}' % escape_json(node)

@@ -14,7 +14,13 @@ from launchpad.wire.openai_chat.options import JsonObjectFormat
 from launchpad.wire.openai_chat.sampling import SAMPLING, parameters_behind
 from launchpad.wire.openai_chat.schema import OpenAIChatSchema
 
-__all__ = ["IGNORABLE", "IGNORED_HEADER", "Capabilities", "review"]
+__all__ = [
+    "IGNORABLE",
+    "IGNORED_HEADER",
+    "Capabilities",
+    "asks_for_nothing_special",
+    "review",
+]
 
 IGNORED_HEADER = "x-launchpad-ignored"
 
@@ -49,6 +55,11 @@ class Capabilities:
     """The largest `n`."""
 
 
+def asks_for_nothing_special(request: OpenAIChatSchema) -> bool:
+    """Whether `review` would find nothing, whatever the workflow: so it is for most requests."""
+    return request.is_plain and not request.valid_json_chunks
+
+
 def review(
     request: OpenAIChatSchema, capabilities: Capabilities, left_out: Set[str] = frozenset()
 ) -> list[str]:
@@ -57,7 +68,7 @@ def review(
     `left_out`: the settings (`request.model_settings()`) that no model is asked with. Raises
     `UnsupportedParameterError` for the first that changes the form and can't be honoured.
     """
-    if request.is_plain and not request.valid_json_chunks:
+    if asks_for_nothing_special(request):
         return []
     for param, reason in _refused(request, capabilities):
         raise UnsupportedParameterError(f"Unsupported parameter: '{param}'. {reason}", param=param)
