@@ -21,7 +21,7 @@ from launchpad.core.nodes.agent_streaming_node import AgentStreamingNode
 from launchpad.core.nodes.base import Node
 from launchpad.core.task import TaskContext
 from launchpad.errors import DefinitionError, NodeError
-from launchpad.models.agent import build_agent
+from launchpad.models.agents.agent import build_agent
 from launchpad.models.loops import aclose_clients
 from launchpad.testing import ScriptedModel, override_model, serve
 

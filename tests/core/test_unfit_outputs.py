@@ -19,7 +19,7 @@ from launchpad.core.nodes.base import Node
 from launchpad.core.task import TaskContext
 from launchpad.errors import NodeError, OutputError
 from launchpad.events import RunFailed
-from launchpad.models import output_errors
+from launchpad.models.agents import output_errors
 from launchpad.testing.steps import Chunk, Finish, ToolDelta
 
 pytestmark = pytest.mark.usefixtures("upstream")
@@ -108,7 +108,7 @@ def test_a_tool_that_is_called_in_vain_is_the_node_s_failure() -> None:
 
 
 def test_pydantic_ai_s_words_are_what_we_look_for() -> None:
-    """It has no class of its own for it: after an upgrade, see `models/output_errors.py`."""
+    """It has no class of its own for it: after an upgrade, see `models/agents/output_errors.py`."""
     sources = "".join(map(inspect.getsource, (_agent_graph, _tool_execution, result)))
     for words in output_errors._BEGINNINGS:
         assert words in sources

@@ -11,7 +11,7 @@ from tests.models.upstream import Call, Script, Upstream, text, upstream
 from launchpad.errors import UpstreamError
 from launchpad.events import TextDelta
 from launchpad.models import aclose_clients
-from launchpad.models.streaming import live_stream
+from launchpad.models.agents.streaming_model import live_stream
 from launchpad.models.upstream_errors import as_upstream_error
 from launchpad.settings import Settings
 

@@ -24,8 +24,8 @@ from tests.models.upstream import DONE, STOP, Call, Upstream, text, upstream, us
 
 from launchpad.events import Delta, TextDelta
 from launchpad.models import aclose_clients
+from launchpad.models.agents.streaming_model import live_stream
 from launchpad.models.scope import Spent, spent_here
-from launchpad.models.streaming import live_stream
 from launchpad.models.upstream_errors import as_upstream_error
 from launchpad.settings import Settings
 

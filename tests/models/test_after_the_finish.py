@@ -15,8 +15,8 @@ from tests.models.upstream import DONE, STOP, Call, Script, Upstream, text, upst
 
 from launchpad.events import TextDelta
 from launchpad.models import aclose_clients
+from launchpad.models.agents.streaming_model import live_stream
 from launchpad.models.direct import OpenAnswer
-from launchpad.models.streaming import live_stream
 
 QUICK = 1.0
 """A stall timeout below the grace: the grace is as long then."""

@@ -25,10 +25,10 @@ from tests.models.upstream import (
 from launchpad.errors import UnsupportedParameterError
 from launchpad.events import Delta, TextDelta, ToolCallDelta
 from launchpad.models import AgentConfig, ModelProvider, RetryPolicy, aclose_clients
-from launchpad.models.agent import build_agent
+from launchpad.models.agents.agent import build_agent
+from launchpad.models.agents.streaming_model import live_stream
 from launchpad.models.direct import OpenAnswer
 from launchpad.models.scope import RequestScope, request_scope
-from launchpad.models.streaming import live_stream
 from launchpad.settings import Settings
 from launchpad.wire.openai_chat.schema import OpenAIChatSchema
 

@@ -35,7 +35,7 @@ from tests.models.upstream import (
 from launchpad.errors import UpstreamError, UpstreamTimeoutError
 from launchpad.events import TextDelta
 from launchpad.models import build_model
-from launchpad.models.streaming import StreamingModel, live_stream
+from launchpad.models.agents.streaming_model import StreamingModel, live_stream
 from launchpad.models.upstream_errors import as_upstream_error
 from launchpad.settings import Settings
 

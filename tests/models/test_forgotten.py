@@ -8,8 +8,8 @@ import pytest
 from pydantic_ai import Agent
 from pydantic_ai.models.test import TestModel
 
-from launchpad.models.forgotten import end_forgotten_task
-from launchpad.models.streaming import StreamingModel
+from launchpad.models.agents.forgotten import end_forgotten_task
+from launchpad.models.agents.streaming_model import StreamingModel
 
 
 async def left_after(turns: int) -> set[str] | None:

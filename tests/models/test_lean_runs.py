@@ -29,9 +29,9 @@ from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.usage import RunUsage, UsageLimits
 
 from launchpad.errors import DefinitionError
-from launchpad.models.agent import build_agent
+from launchpad.models.agents.agent import build_agent
+from launchpad.models.agents.lean_runs import UNNEEDED, lean_agent
 from launchpad.models.config import AgentConfig
-from launchpad.models.lean_runs import UNNEEDED, lean_agent
 from launchpad.models.loops import aclose_clients
 from launchpad.testing import override_model
 

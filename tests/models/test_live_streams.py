@@ -34,9 +34,9 @@ from launchpad.events import (
     Usage,
 )
 from launchpad.models import aclose_clients
-from launchpad.models.chat_live import ChatLive
+from launchpad.models.agents.streaming_model import live_stream
+from launchpad.models.live.chat import ChatLive
 from launchpad.models.scope import RequestScope, request_scope
-from launchpad.models.streaming import live_stream
 
 N = "Node"
 
@@ -371,7 +371,7 @@ def test_a_result_driven_by_pydantic_ai_behaves_as_ever() -> None:
 
 
 def agent_with_form(server: Upstream) -> Any:
-    from launchpad.models.agent import build_agent
+    from launchpad.models.agents.agent import build_agent
     from launchpad.settings import Settings
 
     return build_agent(

@@ -15,7 +15,7 @@ from pydantic_ai.output import NativeOutput, PromptedOutput
 from tests.models.plain_ways import QUICK, Run, both_ways, joined, mapped, saying
 from tests.models.upstream import DONE, STOP, Call, Upstream, chunk, event, text, usage
 
-from launchpad.models.streaming import live_stream
+from launchpad.models.agents.streaming_model import live_stream
 
 WORDS = [*text("a", " b"), STOP, usage(3, 9), DONE]
 

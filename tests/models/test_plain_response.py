@@ -31,7 +31,7 @@ from tests.models.upstream import (
 )
 
 from launchpad.models import aclose_clients, build_model
-from launchpad.models.streaming import StreamingModel
+from launchpad.models.agents.streaming_model import StreamingModel
 from launchpad.settings import Settings
 
 SETTINGS = Settings(stall_timeout=5.0, first_token_timeout=5.0)

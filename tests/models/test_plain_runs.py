@@ -42,8 +42,8 @@ from tests.models.upstream import (
 )
 
 from launchpad.models import aclose_clients
+from launchpad.models.agents.streaming_model import live_stream
 from launchpad.models.scope import RequestScope, request_scope
-from launchpad.models.streaming import live_stream
 
 HISTORY: list[ModelMessage] = [
     ModelRequest(parts=[UserPromptPart("Before")], instructions="Others then."),

@@ -28,10 +28,10 @@ from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.profiles import ModelProfile
 from pydantic_ai.providers.openai import OpenAIProvider
 
-from launchpad.models.agent import build_agent
+from launchpad.models.agents.agent import build_agent
+from launchpad.models.agents.prepared import kind_of_plain
 from launchpad.models.config import AgentConfig
 from launchpad.models.loops import aclose_clients
-from launchpad.models.prepared import kind_of_plain
 from launchpad.testing import override_model
 
 FRAGMENTS = (

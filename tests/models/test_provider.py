@@ -23,7 +23,7 @@ from launchpad.models import (
     check_config,
     parse_model_name,
 )
-from launchpad.models.agent import build_agent, structured_output
+from launchpad.models.agents.agent import build_agent, structured_output
 from launchpad.models.provider import resolve
 from launchpad.settings import Settings
 from launchpad.testing.scripted_upstream import ScriptedUpstream

@@ -13,11 +13,11 @@ from pydantic_ai import Agent, _framing, _special_tokens
 from pydantic_ai.models import StreamedResponse
 from pydantic_ai.models.test import TestModel
 
-from launchpad.models import prepared
+from launchpad.models.agents import prepared
 
 
 def test_a_response_keeps_its_one_iterator_where_we_look_for_it() -> None:
-    # launchpad/models/responses.py
+    # launchpad/models/live/responses.py
     async def main() -> None:
         async with Agent(TestModel()).run_stream("Hi") as result:
             await result.get_output()
@@ -28,13 +28,13 @@ def test_a_response_keeps_its_one_iterator_where_we_look_for_it() -> None:
 
 
 def test_the_abstract_method_is_the_one_we_define() -> None:
-    # launchpad/models/responses.py
+    # launchpad/models/live/responses.py
     assert "_get_event_iterator" in StreamedResponse.__abstractmethods__
 
 
 def test_the_characters_that_a_preparation_looks_for_are_known() -> None:
-    # launchpad/models/prepared.py: look into `Model.prepare_messages` for whatever else it reads
-    # in plain questions and answers, then name the new version there.
+    # launchpad/models/agents/prepared.py: look into `Model.prepare_messages` for whatever else it
+    # reads in plain questions and answers, then name the new version there.
     assert pydantic_ai.__version__.startswith(prepared._LOOKED_UP)
     tags = "".join(_framing._COULD_FOLD_TO_A_TAG)
     tokens = "".join(first.strip("\\") for first, _ in _special_tokens._token_shapes())

@@ -37,10 +37,10 @@ from tests.models.upstream import (
 
 from launchpad.events import Delta, ReasoningDelta, TextDelta, Usage
 from launchpad.models import aclose_clients, build_model
-from launchpad.models.chat_live import ChatLive
-from launchpad.models.live import Names
+from launchpad.models.agents.streaming_model import StreamingModel, live_stream
+from launchpad.models.live.chat import ChatLive
+from launchpad.models.live.stream import Names
 from launchpad.models.openai_compatible.client import listen, stop_listening
-from launchpad.models.streaming import StreamingModel, live_stream
 from launchpad.settings import Settings
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

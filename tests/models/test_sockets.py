@@ -24,7 +24,7 @@ from tests.models.upstream import (
 from launchpad.errors import UpstreamTimeoutError
 from launchpad.events import TextDelta
 from launchpad.models import build_model
-from launchpad.models.streaming import live_stream
+from launchpad.models.agents.streaming_model import live_stream
 from launchpad.settings import Settings
 
 

@@ -29,10 +29,10 @@ from launchpad.events import (
     TextDelta,
     ToolCallDelta,
 )
-from launchpad.models.agent_events import stream_agent_events
+from launchpad.models.agents.events import stream_agent_events
+from launchpad.models.agents.streaming_model import StreamingModel, live_stream
 from launchpad.models.openai_compatible.watchdog import Patience
 from launchpad.models.scope import RequestScope, request_scope
-from launchpad.models.streaming import StreamingModel, live_stream
 from launchpad.models.watched import WatchedModel
 from launchpad.testing import ScriptedModel
 

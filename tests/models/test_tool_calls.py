@@ -25,12 +25,12 @@ from tests.models.upstream import (
 
 from launchpad.events import Delta, JsonDelta, TextDelta, ToolCallDelta
 from launchpad.models import aclose_clients, build_model
-from launchpad.models.agent import build_agent
+from launchpad.models.agents.agent import build_agent
+from launchpad.models.agents.streaming_model import live_stream
 from launchpad.models.direct import OpenAnswer
-from launchpad.models.live import Names, Speech
+from launchpad.models.live.stream import Names, Speech
 from launchpad.models.openai_compatible.tool_calls import ToolCallIndices
 from launchpad.models.scope import RequestScope, request_scope
-from launchpad.models.streaming import live_stream
 from launchpad.settings import Settings
 
 N = "Node"

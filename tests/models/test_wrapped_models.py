@@ -15,10 +15,10 @@ from pydantic_ai.models.wrapper import WrapperModel
 from tests.models.upstream import DONE, STOP, Call, Upstream, text, upstream
 
 from launchpad.models import aclose_clients
+from launchpad.models.agents.streaming_model import StreamingModel, live_stream
 from launchpad.models.config import RetryPolicy
 from launchpad.models.direct import OpenAnswer
 from launchpad.models.provider import build_model
-from launchpad.models.streaming import StreamingModel, live_stream
 from launchpad.testing import override_model
 
 RETRY = RetryPolicy(attempts=3, backoff=0.01)

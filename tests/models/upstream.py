@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from launchpad.models.agent import build_agent
+from launchpad.models.agents.agent import build_agent
 from launchpad.models.config import AgentConfig, ModelProvider
 from launchpad.settings import Settings
 

@@ -20,7 +20,7 @@ _NEEDED = (
     "encodings.idna",
     "launchpad.models.direct",
     "launchpad.models.local",
-    "launchpad.models.node_agent",
+    "launchpad.models.agents.node_agent",
     "launchpad.models.openai_compatible.models",
     "launchpad.wire.openai_chat.client_form",
     "launchpad.wire.openai_chat.history",

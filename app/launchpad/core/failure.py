@@ -10,7 +10,7 @@ from typing import TypeVar
 from starlette.exceptions import HTTPException
 
 from launchpad.errors import LaunchpadError, NodeError, OutputError, RequestError, UpstreamError
-from launchpad.models.output_errors import output_fault
+from launchpad.models.agents.output_errors import output_fault
 from launchpad.models.upstream_errors import as_upstream_error
 
 Failure = TypeVar("Failure", bound=LaunchpadError)

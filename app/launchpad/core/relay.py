@@ -17,7 +17,7 @@ from launchpad.events import (
     ToolCallDelta,
     Usage,
 )
-from launchpad.models.live import finish_reason_of, usage_of_openai
+from launchpad.models.live.stream import finish_reason_of, usage_of_openai
 
 __all__ = ["deltas_of_chunk", "deltas_of_delta", "ending_of", "is_chunk", "is_delta", "plain"]
 

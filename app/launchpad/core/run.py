@@ -32,7 +32,7 @@ from launchpad.events import (
     Usage,
     total_usage,
 )
-from launchpad.models.forgotten import end_forgotten_task
+from launchpad.models.agents.forgotten import end_forgotten_task
 from launchpad.models.scope import Spent, spent_here
 from launchpad.observe import blocking
 from launchpad.observe.tracing import run_tracer

@@ -84,3 +84,16 @@ def is_model_type(wanted: Any) -> bool:
         or hasattr(wanted, "__dataclass_fields__")
         or hasattr(wanted, "__required_keys__")
     )
+
+
+def instructions_of(config: AgentConfig) -> list[str]:
+    """Both kinds as instructions, which reach the model in every request.
+
+    pydantic-ai drops an agent's `system_prompt` where a message history is given, as the client's
+    is here.
+    """
+    prompts = config.system_prompt
+    return [
+        *([prompts] if isinstance(prompts, str) else prompts),
+        *([config.instructions] if config.instructions is not None else []),
+    ]

@@ -18,11 +18,10 @@ from pydantic_ai.models import Model, ModelRequestParameters
 from pydantic_ai.models.instrumented import InstrumentationSettings
 
 from launchpad.errors import ConfigurationError
-from launchpad.models.agent import instructions_of
-from launchpad.models.chat_live import ChatLive
-from launchpad.models.config import AgentConfig
-from launchpad.models.live import LiveStream
-from launchpad.models.live_of import live_for_client, live_of
+from launchpad.models.config import AgentConfig, instructions_of
+from launchpad.models.live.chat import ChatLive
+from launchpad.models.live.reader import live_for_client, live_of
+from launchpad.models.live.stream import LiveStream
 from launchpad.models.openai_compatible.learnt import (
     LearntRequests,
     PlainRequest,

@@ -20,9 +20,9 @@ from pydantic_ai.models.wrapper import WrapperModel
 
 from launchpad.errors import UpstreamError
 from launchpad.models.config import AgentConfig, RetryPolicy
+from launchpad.models.live.responses import WrappedResponse
 from launchpad.models.loops import Memo, loop_scope
 from launchpad.models.provider import build_model, fallbacks_of, model_settings_key
-from launchpad.models.responses import WrappedResponse
 from launchpad.models.upstream_errors import as_upstream_error
 from launchpad.observe import tracing
 from launchpad.observe.metrics import metrics

@@ -33,8 +33,8 @@ from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
 from pydantic_ai.models.wrapper import WrapperModel
 
 from launchpad.errors import UpstreamError
+from launchpad.models.live.responses import WrappedResponse
 from launchpad.models.openai_compatible.watchdog import Patience, patience_for
-from launchpad.models.responses import WrappedResponse
 from launchpad.models.silence import CompleteError, Silence
 from launchpad.models.upstream_errors import as_upstream_error, cut, unreadable
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from launchpad.core.nodes.base import Node
 from launchpad.core.task import TaskContext
 from launchpad.errors import NodeError
-from launchpad.models.agent import build_agent
+from launchpad.models.agents.agent import build_agent
 from launchpad.models.config import AgentConfig, ModelProvider, RetryPolicy
 from launchpad.models.provider import reads_upstream_itself
 

@@ -10,9 +10,9 @@ from launchpad.core.nodes.agent import AgentHolder, conversation
 from launchpad.core.task import TaskContext
 from launchpad.errors import OutputError
 from launchpad.events import FinishReason, JsonDelta
-from launchpad.models.output_errors import CUT_SHORT, UNFIT
+from launchpad.models.agents.output_errors import CUT_SHORT, UNFIT
+from launchpad.models.agents.streaming_model import LiveStream, live_stream
 from launchpad.models.scope import count_usage, request_scope
-from launchpad.models.streaming import LiveStream, live_stream
 
 if TYPE_CHECKING:
     from pydantic_ai.result import StreamedRunResult
@@ -64,7 +64,7 @@ class AgentStreamingNode(AgentHolder):
         answer, so that what a model says before it calls a tool would end the run. `run` is what
         `agent.run_stream_events` takes (`message_history`, `deps`, …). Tool calls stay hidden.
         """
-        from launchpad.models.agent_events import stream_agent_events
+        from launchpad.models.agents.events import stream_agent_events
 
         structured = self.get_agent_config().output_type is not str
         events = stream_agent_events(
@@ -144,7 +144,7 @@ class AgentStreamingNode(AgentHolder):
         live = live_stream(result.run_id)
         if live is None:
             # The model is not the node's own: `agent.override`, `run_stream(model=…)`.
-            from launchpad.models.result_live import ResultLive
+            from launchpad.models.live.result import ResultLive
 
             return ResultLive(result)
         return live

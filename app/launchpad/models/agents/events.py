@@ -20,8 +20,8 @@ from pydantic_ai.messages import (
 from pydantic_ai.run import AgentRunResultEvent
 
 from launchpad.events import Delta, FinishReason, RefusalDelta
-from launchpad.models.event_live import deltas_of
-from launchpad.models.live import Names, Speech
+from launchpad.models.live.events import deltas_of
+from launchpad.models.live.stream import Names, Speech
 
 if TYPE_CHECKING:
     from pydantic_ai import Agent

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_ai.models.wrapper import WrapperModel
 
-from launchpad.models.event_live import usage_of
-from launchpad.models.live import finish_reason_of
+from launchpad.models.live.events import usage_of
+from launchpad.models.live.stream import finish_reason_of
 from launchpad.models.scope import count_usage
 
 if TYPE_CHECKING:

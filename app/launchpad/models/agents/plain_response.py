@@ -27,13 +27,13 @@ from pydantic_ai.messages import (
 )
 from pydantic_ai.usage import RequestUsage
 
+from launchpad.models.live.responses import AgentView, OwnEvents
 from launchpad.models.openai_compatible.plain_answer import PlainAnswer
-from launchpad.models.responses import AgentView, OwnEvents
 
 if TYPE_CHECKING:
     from pydantic_ai.models import ModelRequestParameters, StreamedResponse
 
-    from launchpad.models.live import LiveStream
+    from launchpad.models.live.stream import LiveStream
     from launchpad.models.openai_compatible.learnt import LearntRequests, Origin
     from launchpad.models.openai_compatible.stream import ChatStream
 

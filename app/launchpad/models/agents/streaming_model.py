@@ -23,11 +23,11 @@ from weakref import ref
 from pydantic_ai.capabilities import AbstractCapability, CombinedCapability
 from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
 
-from launchpad.models.agent_request import AgentRequest
-from launchpad.models.counting import CountingModel
-from launchpad.models.event_live import usage_of
-from launchpad.models.live import LiveStream, finish_reason_of
-from launchpad.models.prepared import Untouched
+from launchpad.models.agents.counting import CountingModel
+from launchpad.models.agents.prepared import Untouched
+from launchpad.models.agents.request import AgentRequest
+from launchpad.models.live.events import usage_of
+from launchpad.models.live.stream import LiveStream, finish_reason_of
 from launchpad.models.scope import (
     RequestScope,
     count_usage,

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from pydantic_ai import Agent
 
 from launchpad.errors import DefinitionError
-from launchpad.models.lean_runs import is_lean_run, lean_agent, may_run_lean
+from launchpad.models.agents.lean_runs import is_lean_run, lean_agent, may_run_lean
 
 __all__ = ["SharedAgent"]
 

@@ -7,7 +7,7 @@ import inspect
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from launchpad.models.config import AgentConfig, is_model_type
+from launchpad.models.config import AgentConfig, instructions_of, is_model_type
 from launchpad.models.loops import Memo, loop_scope
 from launchpad.models.override import model_override
 from launchpad.models.provider import build_model, model_settings_key, resolve
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pydantic_ai import Agent
     from pydantic_ai.models import Model
 
-__all__ = ["build_agent", "instructions_of", "structured_output"]
+__all__ = ["build_agent", "structured_output"]
 
 _AGENTS = "agents"
 
@@ -74,7 +74,7 @@ def _is_of_a_run(tool: Any, holder: object) -> bool:
 
 def _agent(arguments: dict[str, Any], instrument: Any, *, shared: bool) -> Agent[Any, Any]:
     if shared:
-        from launchpad.models.node_agent import SharedAgent  # start-up does not need it
+        from launchpad.models.agents.node_agent import SharedAgent  # start-up does not need it
 
         return SharedAgent(**arguments, instrument=instrument)
     from pydantic_ai import Agent
@@ -90,11 +90,11 @@ def _arguments(
     """What pydantic-ai's `Agent` is made of."""
     output = structured_output(config, model)
     if streaming:
-        from launchpad.models.streaming import StreamingModel
+        from launchpad.models.agents.streaming_model import StreamingModel
 
         model = StreamingModel(model, allow_client_form=form)
     else:
-        from launchpad.models.counting import CountingModel
+        from launchpad.models.agents.counting import CountingModel
 
         model = CountingModel(model)
     return {
@@ -108,19 +108,6 @@ def _arguments(
         # One that has none infers it from the caller's variables, and keeps it.
         "name": config.name or name or "agent",
     }
-
-
-def instructions_of(config: AgentConfig) -> list[str]:
-    """Both kinds as instructions, which reach the model in every request.
-
-    pydantic-ai drops an agent's `system_prompt` where a message history is given, as the client's
-    is here.
-    """
-    prompts = config.system_prompt
-    return [
-        *([prompts] if isinstance(prompts, str) else prompts),
-        *([config.instructions] if config.instructions is not None else []),
-    ]
 
 
 def structured_output(config: AgentConfig, model: Model) -> Any:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from launchpad.models.chat_live import ChatLive
-from launchpad.models.event_live import EventLive
-from launchpad.models.live import LiveStream, Names
+from launchpad.models.live.chat import ChatLive
+from launchpad.models.live.events import EventLive
+from launchpad.models.live.responses import TeeResponse
+from launchpad.models.live.stream import LiveStream, Names
 from launchpad.models.openai_compatible.special_tokens import broke_tokens
-from launchpad.models.responses import TeeResponse
 
 if TYPE_CHECKING:
     from pydantic_ai.models import ModelRequestParameters, StreamedResponse

@@ -17,12 +17,12 @@ import msgspec
 from pydantic_ai.messages import InstructionPart
 from pydantic_ai.models import ModelRequestParameters
 
-from launchpad.models.live_of import live_for_agent, live_of
+from launchpad.models.agents.plain_response import PlainResponse
+from launchpad.models.live.reader import live_for_agent, live_of
+from launchpad.models.live.responses import AgentView
 from launchpad.models.openai_compatible.client import hand_over
 from launchpad.models.openai_compatible.learnt import learnt_requests
 from launchpad.models.opening import Opening
-from launchpad.models.plain_response import PlainResponse
-from launchpad.models.responses import AgentView
 from launchpad.observe.tracing import instrumentation
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from pydantic_ai.messages import ModelMessage
     from pydantic_ai.models import Model, StreamedResponse
 
-    from launchpad.models.live import LiveStream
+    from launchpad.models.live.stream import LiveStream
     from launchpad.models.openai_compatible.learnt import LearntRequests, PlainRequest
     from launchpad.models.openai_compatible.stream import ChatStream
     from launchpad.models.scope import RequestScope

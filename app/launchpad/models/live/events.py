@@ -19,8 +19,8 @@ from pydantic_ai.messages import (
 )
 
 from launchpad.events import Delta, ReasoningDelta, RefusalDelta, Usage
-from launchpad.models.live import LiveStream, Names, Speech
-from launchpad.models.responses import TeeResponse
+from launchpad.models.live.responses import TeeResponse
+from launchpad.models.live.stream import LiveStream, Names, Speech
 from launchpad.models.upstream_errors import as_upstream_error
 
 __all__ = ["EventLive", "deltas_of", "usage_of"]

@@ -9,8 +9,8 @@ from pydantic_ai.messages import ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.result import StreamedRunResult
 
 from launchpad.events import Delta, JsonDelta, TextDelta
-from launchpad.models.event_live import usage_of
-from launchpad.models.live import LiveStream, finish_reason_of
+from launchpad.models.live.events import usage_of
+from launchpad.models.live.stream import LiveStream, finish_reason_of
 
 __all__ = ["ResultLive"]
 
