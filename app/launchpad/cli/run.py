@@ -17,6 +17,8 @@ from launchpad.events import JsonDelta, RunEvent, RunFailed, TextDelta
 from launchpad.models import aclose_clients
 from launchpad.observe.logs import configure_logging
 from launchpad.settings import Settings
+from launchpad.stream.run_stream import EventStream
+from launchpad.wire.openai_chat.schema import OpenAIChatSchema
 from launchpad.workflows.catalog import ServedWorkflow
 from launchpad.workflows.discover import load_registry
 
@@ -40,7 +42,9 @@ def run(
 
 
 async def _run(served: ServedWorkflow, message: str, *, as_json: bool) -> int:
-    stream = served.workflow().run_stream_async(_event(served, message))
+    request, event = _asked(served, message)
+    produce = served.workflow().producer(event, request=request)
+    stream = EventStream(produce, name=served.id)
     say = _print_json if as_json else _Speaker()
     code = 0
     try:
@@ -55,8 +59,11 @@ async def _run(served: ServedWorkflow, message: str, *, as_json: bool) -> int:
     return code
 
 
-def _event(served: ServedWorkflow, message: str) -> Any:
-    """The workflow's event for what the user says. Raises `RequestError` where there is none."""
+def _asked(served: ServedWorkflow, message: str) -> tuple[OpenAIChatSchema, Any]:
+    """What the user says as a chat request, and as the workflow's event.
+
+    Raises `RequestError` where it makes none.
+    """
     schema = served.chat_schema
     try:
         request = schema.model_validate(
@@ -67,7 +74,7 @@ def _event(served: ServedWorkflow, message: str) -> Any:
             f"A message alone makes no {schema.__name__} of {served.id}: {_problems(error)}"
         ) from error
     try:
-        return served.event(request)
+        return request, served.event(request)
     except LaunchpadError:
         raise
     except Exception as error:  # whatever the user's code raises

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Sequence
 from typing import Any, cast
 
-from launchpad.core.nodes.base import Node
+from launchpad.core.nodes.base import Node, context_parameter
 from launchpad.errors import DefinitionError
 
 __all__ = ["check_node", "check_sequence", "named"]
@@ -21,6 +21,7 @@ def check_node(workflow: str, where: str, node: Any) -> None:
     if inspect.isabstract(node):
         missing = ", ".join(sorted(node.__abstractmethods__))
         raise DefinitionError(f"{workflow}: {node.__name__} does not define {missing}.")
+    _check_init(workflow, node)
     _check_process(workflow, node)
 
 
@@ -29,6 +30,19 @@ def check_sequence(workflow: str, where: str, given: object, remedy: str) -> Non
     if isinstance(given, str) or not isinstance(given, Sequence):
         what = "None" if given is None else named(given)
         raise DefinitionError(f"{workflow}: {where} is {what}, not a list; write {remedy}.")
+
+
+def _check_init(workflow: str, node: type[Node]) -> None:
+    """A node is made for every run, from the task context alone."""
+    place = context_parameter(node)
+    given: dict[str, Any] = {place: None} if place else {}
+    try:
+        inspect.signature(node).bind(*([None] if place == "" else []), **given)
+    except TypeError as error:
+        raise DefinitionError(
+            f"{workflow}: {node.__name__}.__init__ cannot be called with the task context alone "
+            f"({error}); give its other parameters defaults, or make what they are in process()."
+        ) from None
 
 
 def _check_process(workflow: str, node: type[Node]) -> None:

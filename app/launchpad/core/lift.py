@@ -9,7 +9,14 @@ import msgspec
 from msgspec.structs import replace
 from pydantic import BaseModel
 
-from launchpad.core.relay import deltas_of_chunk, deltas_of_delta, is_chunk, is_delta, plain
+from launchpad.core.relay import (
+    deltas_of_chunk,
+    deltas_of_delta,
+    is_chunk,
+    is_delta,
+    is_sdk_chunk,
+    plain,
+)
 from launchpad.errors import NodeError, UpstreamError
 from launchpad.events import (
     Delta,
@@ -39,8 +46,8 @@ def lift(item: object, node: str) -> Sequence[Delta]:
       nothing here, and its `RunFailed` fails this node, with the same message and status;
     - a dict shaped like an OpenAI chunk (`choices` with a `delta` each) or delta (`content`, …; its
       `role`, if any, is `assistant`) is what its delta says; an event's own serialisation
-      (`kind`: its name) is that event; any other dict is a whole JSON document, and so is a
-      pydantic model.
+      (`kind`: its name) is that event; the OpenAI SDK's own chunk is what it is as a dict; any
+      other dict is a whole JSON document, and so is any other pydantic model.
 
     The texts of what comes out are plain str, never a subclass (an enum's member, LangChain's
     text), which encoders refuse. Raises `NodeError`, which names the node, for anything else.
@@ -52,7 +59,7 @@ def lift(item: object, node: str) -> Sequence[Delta]:
     if isinstance(item, Mapping):
         return _from_dict(cast("Mapping[str, Any]", item), node)
     if isinstance(item, BaseModel):
-        return (JsonDelta(node, item.model_dump_json()),)
+        return _from_model(item, node)
     if isinstance(item, _MILESTONES):
         return ()
     if isinstance(item, RunFailed):
@@ -96,14 +103,41 @@ def _failure_of(event: RunFailed, node: str) -> NodeError:
     return error
 
 
-def _from_dict(item: Mapping[str, Any], node: str) -> Sequence[Delta]:
+def is_document(item: object) -> bool:
+    """Whether `item` is a whole JSON document to `lift`."""
+    if isinstance(item, BaseModel):
+        return not is_sdk_chunk(item)
+    if not isinstance(item, Mapping):
+        return False
+    given = cast("Mapping[str, Any]", item)
+    return not (_is_event(given) or is_chunk(given) or is_delta(given))
+
+
+def _from_model(item: BaseModel, node: str) -> Sequence[Delta]:
+    if is_sdk_chunk(item):
+        return _from_dict(item.model_dump(), node)
+    if any(base.__module__.startswith("langchain_core.messages") for base in type(item).__mro__):
+        kind = type(item).__name__
+        raise NodeError(
+            node,
+            f"yielded LangChain's {kind}; yield its text, or derive the node from "
+            "LangChainStreamingNode.",
+        )
+    return (JsonDelta(node, item.model_dump_json()),)
+
+
+def _is_event(item: Mapping[str, Any]) -> bool:
     kind = item.get("kind")
-    if isinstance(kind, str) and any(kind == event.__name__ for event in DELTAS):
+    return isinstance(kind, str) and any(kind == event.__name__ for event in DELTAS)
+
+
+def _from_dict(item: Mapping[str, Any], node: str) -> Sequence[Delta]:
+    if _is_event(item):
         try:
             fields = {key: plain(v) if isinstance(v, str) else v for key, v in item.items()}
             return (msgspec.convert({**fields, "node": node}, type=Delta),)
         except msgspec.ValidationError as error:
-            raise NodeError(node, f"yielded a dict that is no {kind}: {error}") from error
+            raise NodeError(node, f"yielded a dict that is no {item['kind']}: {error}") from error
     if is_chunk(item):
         return deltas_of_chunk(item, node)
     if is_delta(item):

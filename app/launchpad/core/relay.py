@@ -19,8 +19,17 @@ from launchpad.events import (
 )
 from launchpad.models.live.stream import finish_reason_of, usage_of_openai
 
-__all__ = ["deltas_of_chunk", "deltas_of_delta", "ending_of", "is_chunk", "is_delta", "plain"]
+__all__ = [
+    "deltas_of_chunk",
+    "deltas_of_delta",
+    "ending_of",
+    "is_chunk",
+    "is_delta",
+    "is_sdk_chunk",
+    "plain",
+]
 
+_CHUNK = "chat.completion.chunk"
 _DELTA_KEYS = frozenset({"role", "content", "refusal", "reasoning_content", "tool_calls"})
 _CHUNK_KEYS = frozenset({"id", "object", "created", "model", "usage"})
 _ROLES = frozenset({"assistant", None})
@@ -36,13 +45,18 @@ def plain(text: str) -> str:
 def is_chunk(item: Mapping[str, Any]) -> bool:
     """Whether `item` has a chunk's shape: a user's own data may have `choices`, too."""
     choices: Any = item.get("choices")
-    if item.get("object") == "chat.completion.chunk":
+    if item.get("object") == _CHUNK:
         return isinstance(choices, Sequence)
     if not isinstance(choices, list | tuple):
         return False
     if not choices:
         return len(item) == 1 or not _CHUNK_KEYS.isdisjoint(item)
     return all("delta" in _mapping(choice) for choice in cast("list[object]", choices))
+
+
+def is_sdk_chunk(item: object) -> bool:
+    """Whether `item` is a chunk as an OpenAI SDK's class, which is a pydantic model."""
+    return getattr(item, "object", None) == _CHUNK and hasattr(item, "choices")
 
 
 def is_delta(item: Mapping[str, Any]) -> bool:

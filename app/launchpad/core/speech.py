@@ -11,8 +11,8 @@ from typing import Any, cast
 from pydantic import BaseModel
 
 from launchpad.core.closing import close
-from launchpad.core.lift import lift
-from launchpad.core.relay import ending_of
+from launchpad.core.lift import is_document, lift
+from launchpad.core.relay import ending_of, is_sdk_chunk
 from launchpad.core.threads import in_thread
 from launchpad.events import Delta, FinishReason, JsonDelta, JsonSnapshot, TextDelta, Usage
 from launchpad.stream.mailbox import Mailbox
@@ -25,6 +25,7 @@ class Speech:
         "_begun",
         "_documents",
         "_mailbox",
+        "_model",
         "_node",
         "_texts",
         "finish_reason",
@@ -46,6 +47,8 @@ class Speech:
         self._begun = begun
         self._texts: list[str] = []
         self._documents: list[str] = []
+        self._model: BaseModel | None = None
+        """The document that was said last, where it is a model."""
         self.spoke = False
         self.finish_reason = None
         self.usage = None
@@ -83,9 +86,14 @@ class Speech:
             await self._mailbox.put(event)
 
     def output(self) -> Any:
-        """All that was said: text where there was any, else the JSON document, else None."""
+        """All that was said: text where there was any, else the JSON document, else None.
+
+        Of several documents it is the last one: many are one that grows. A model stays a model.
+        """
         if self._texts:
             return "".join(self._texts)
+        if self._model is not None:
+            return self._model
         if not self._documents:
             return None
         document = "".join(self._documents)
@@ -96,20 +104,20 @@ class Speech:
 
     def _lift(self, item: object) -> Any:
         events = lift(item, self._node)
+        if is_sdk_chunk(item):
+            item = cast("BaseModel", item).model_dump()
         if isinstance(item, Mapping):
             reason, usage = ending_of(cast("Mapping[str, Any]", item))
             self.finish_reason = reason or self.finish_reason
             # The last one counts: some servers tell the sum so far in every chunk.
             self.usage = usage or self.usage
-        if (
-            self._documents
-            and isinstance(item, dict | BaseModel)
-            and events
-            and isinstance(events[0], JsonDelta)
-        ):
-            # It is a whole document; the next one starts on a line of its own.
-            events = (JsonDelta(self._node, "\n" + events[0].text), *events[1:])
-            self._documents.clear()
+        if is_document(item):
+            (document,) = events
+            if self._documents:
+                # Each starts on a line of its own.
+                events = (JsonDelta(self._node, "\n" + document.text),)
+                self._documents.clear()
+            self._model = item if isinstance(item, BaseModel) else None
         return events
 
     def _begin(self) -> None:

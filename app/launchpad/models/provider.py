@@ -8,8 +8,10 @@ building anything.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.util import find_spec
 from os import environ
 from typing import TYPE_CHECKING, cast
@@ -102,7 +104,20 @@ def resolve(config: AgentConfig, settings: Settings | None = None) -> AgentConfi
     else:
         provider, default = parse_model_name((settings or get_settings()).model)
         name = config.model_name or default
+        if provider is P.LOCAL and name is not None:
+            _warn_of_the_local_model(name)
     return replace(config, model_provider=provider, model_name=name)
+
+
+@cache
+def _warn_of_the_local_model(name: str) -> None:
+    """Once for each name: it is asked for nowhere else than here."""
+    _log.warning(
+        "model_name=%r names no provider, and LAUNCHPAD_MODEL is the local model, which answers in "
+        "its place. Write model_name='openai:%s', or another provider's name, for that model.",
+        name,
+        name,
+    )
 
 
 def fallbacks_of(config: AgentConfig) -> list[AgentConfig]:
@@ -280,5 +295,6 @@ def _is_installed(package: str) -> bool:
         return False
 
 
+_log = logging.getLogger("launchpad.models")
 _OWN = frozenset({P.OPENAI, P.OPENAI_COMPATIBLE, P.OLLAMA, P.OPENROUTER, P.LOCAL})
 """Read by our own reader; the others by their SDKs."""

@@ -40,9 +40,19 @@ class Node(ABC):
 
     @classmethod
     def instance(cls, task_context: TaskContext | None = None) -> Self:
-        """A node for one run. A subclass may declare `__init__(self)` alone, and not call ours."""
-        node = cls(task_context) if _takes_context(cls) else cls()
-        node._task_context = task_context  # noqa: SLF001 - ours
+        """A node for one run.
+
+        A subclass's own `__init__` gets the context where it has a place for it: a parameter of
+        that name or annotation, or a first one that is needed. It need not call ours.
+        """
+        place = context_parameter(cls)
+        if place is None:
+            node = cls()
+        elif place:
+            node = cls(**{place: task_context})
+        else:
+            node = cls(task_context)
+        node._task_context = task_context
         return node
 
     @property
@@ -109,5 +119,18 @@ class Node(ABC):
 
 
 @lru_cache(maxsize=1024)
-def _takes_context(node_class: type[Node]) -> bool:
-    return len(inspect.signature(node_class).parameters) > 0
+def context_parameter(node_class: type[Node]) -> str | None:
+    """How `__init__` takes the context: the keyword's name, "" by position, None not at all."""
+    parameters = list(inspect.signature(node_class).parameters.values())
+    for position, one in enumerate(parameters):
+        if one.name in _CONTEXTS or "TaskContext" in str(one.annotation):
+            return "" if position == 0 and one.kind is not one.KEYWORD_ONLY else one.name
+    first = parameters[0] if parameters else None
+    if first is None or first.kind in {first.KEYWORD_ONLY, first.VAR_KEYWORD}:
+        return None
+    needed = first.default is first.empty and first.annotation in _ANYTHING
+    return "" if needed else None
+
+
+_CONTEXTS = frozenset({"task_context", "context"})
+_ANYTHING = (inspect.Parameter.empty, Any, object, "Any", "object")

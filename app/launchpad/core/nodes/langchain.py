@@ -115,6 +115,8 @@ class LangChainStreamingNode(Node):
             raise found from error
         finally:
             await begun.aclose()
+        if words.model is not None:
+            self.save_output(words.model)
 
     @property
     def finish_reason(self) -> FinishReason | None:

@@ -27,6 +27,7 @@ from langchain_core.messages import (
     ToolMessage,
 )
 from langchain_core.runnables import AddableDict
+from pydantic import BaseModel
 
 from launchpad.core.nodes.langchain_calls import reason_of, usage_of
 from launchpad.core.relay import plain
@@ -57,6 +58,11 @@ class Words:
         self._whole: Any = None
         self._calls: dict[object, tuple[int, str | None]] = {}
         self._shown = 0
+
+    @property
+    def model(self) -> BaseModel | None:
+        """The pydantic model that was said last, where that ends the stream: a parser's result."""
+        return self._whole if isinstance(self._whole, BaseModel) else None
 
     @property
     def shows_calls(self) -> bool:

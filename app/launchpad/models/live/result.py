@@ -8,6 +8,7 @@ from typing import Any
 from pydantic_ai.messages import ModelResponse, TextPart, ToolCallPart
 from pydantic_ai.result import StreamedRunResult
 
+from launchpad.errors import NodeError
 from launchpad.events import Delta, JsonDelta, TextDelta
 from launchpad.models.live.events import usage_of
 from launchpad.models.live.stream import LiveStream, finish_reason_of
@@ -27,7 +28,7 @@ class ResultLive(LiveStream):
         self._result = result
 
     async def batches(self, node: str, *, structured: bool) -> AsyncIterator[Sequence[Delta]]:
-        """See `LiveStream`."""
+        """See `LiveStream`. Raises `NodeError` for a result whose run has ended unread."""
         result = self._result
         kind = JsonDelta if structured else TextDelta
         told = ""
@@ -37,6 +38,13 @@ class ResultLive(LiveStream):
                 yield [kind(node, said[len(told) :])]
                 told = said
         response = result.response
+        if response.state == "incomplete":
+            # It ends as if it were complete.
+            raise NodeError(
+                node,
+                "its agent's stream was closed before it was read to its end; read it inside of "
+                "`async with self.agent.run_stream(...)`, and yield there what it gives.",
+            )
         self.finish_reason = finish_reason_of(response.finish_reason)
         self.usage = usage_of(response.usage)
 
