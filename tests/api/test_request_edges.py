@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from starlette.testclient import TestClient
 
 from launchpad.api.app import create_app
 from launchpad.testing.server import Server, serve
@@ -153,3 +154,14 @@ def test_a_body_that_is_not_utf_8_is_told_so(client: httpx.Client, path: str, bo
     error = answer.json()["error"]
     assert error["message"] == "The body is not valid UTF-8."
     assert error["code"] == "invalid_json"
+
+
+def test_an_app_is_asked_after_its_end_as_before_its_start() -> None:
+    """As tests do that share an app, some with its lifespan and some without."""
+    app = create_app([one_node(EchoNode)], settings())
+    body = chat()
+    for _ in range(2):
+        alone = TestClient(app, base_url="http://localhost")
+        assert alone.post("/v1/chat/completions", json=body).status_code == 200
+        with TestClient(app, base_url="http://localhost") as client:
+            assert client.post("/v1/chat/completions", json=body).status_code == 200

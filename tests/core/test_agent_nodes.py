@@ -338,3 +338,16 @@ def test_the_tokens_of_a_workflow_within_a_node_are_the_node_s(streamed: bool) -
     events = chat_events_of(chat_flow(NodeConfig(node=Outer)))
     assert "".join(event.text for event in events if isinstance(event, TextDelta)) == "one two"
     assert events[-1] == RunFinished("stop", Usage(5, 2))
+
+
+def test_a_stream_that_is_handed_on_unread_is_an_error_that_says_what_to_do() -> None:
+    class Hasty(Text):
+        async def process(self, task_context: TaskContext) -> Any:
+            async with self.agent.run_stream("one two") as result:
+                return self.stream_text_deltas(result)
+
+    workflow = chat_flow(NodeConfig(node=Hasty))
+    for _ in range(3):  # the second is asked as the first was learnt
+        assert isinstance(chat_events_of(workflow)[-1], RunFailed)
+        with pytest.raises(NodeError, match="closed before it was read to its end; read it inside"):
+            workflow.run(asked())

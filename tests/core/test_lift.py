@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from openai.types.chat import ChatCompletionChunk
 from pydantic import BaseModel
 from tests.core.flows import Words, events_of, flow
 
@@ -230,6 +231,28 @@ def test_a_pydantic_model_is_a_document_alone_and_within_one() -> None:
         '\n{"who":{"name":"Al","born":null}}',
     ]
     assert workflow.run({}).get_output(People) == {"who": {"name": "Al", "born": None}}
+    alone = type("Alone", (Words,), {"words": (Person(name="Zoë"),)})
+    assert flow(NodeConfig(node=alone)).run({}).get_output(alone) == Person(name="Zoë")
+
+
+def test_an_sdk_s_chunk_is_a_chunk_and_langchain_s_message_is_refused() -> None:
+    chunk = ChatCompletionChunk.model_validate(
+        {
+            "id": "x",
+            "object": "chat.completion.chunk",
+            "created": 1,
+            "model": "m",
+            "choices": [{"index": 0, "delta": {"content": "hello"}, "finish_reason": "length"}],
+        }
+    )
+    relays = type("Relays", (Words,), {"words": (chunk,)})
+    events = events_of(flow(NodeConfig(node=relays)))
+    assert events[2:4] == [TextDelta("Relays", "hello"), NodeFinished("Relays", "length")]
+
+    messages = pytest.importorskip("langchain_core.messages")
+    says = type("Says", (Words,), {"words": (messages.AIMessageChunk(content="hello"),)})
+    with pytest.raises(NodeError, match="Says: yielded LangChain's AIMessageChunk; yield its text"):
+        flow(NodeConfig(node=says)).run({})
 
 
 @pytest.mark.parametrize("item", [7, b"bytes", object(), ["a"], None, {"a": object()}])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -317,6 +318,72 @@ def test_an_output_that_cannot_be_told_is_an_error_that_says_so() -> None:
     assert isinstance(failure, RunFailed)
     with pytest.raises(NodeError, match="Untold: its output, a bytes"):
         flow(NodeConfig(node=node)).run({})
+
+
+@dataclass
+class Held:
+    words: str
+    _history: str = "SECRET"
+
+
+@pytest.mark.parametrize("output", [Held("x"), {"result": Held("x")}, [(Held("x"),)]])
+def test_what_an_object_keeps_to_itself_is_not_told(output: Any) -> None:
+    node = type("Untold", (Silent,), {"output": output})
+    assert isinstance(events_of(flow(NodeConfig(node=node)))[-1], RunFailed)
+    with pytest.raises(NodeError, match=r"a Held, which has private fields.*result\.output"):
+        flow(NodeConfig(node=node)).run({})
+
+
+def test_a_task_group_s_one_failure_is_the_node_s() -> None:
+    class Grouped(Node):
+        async def process(self, task_context: TaskContext) -> Any:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._refuse())
+
+        async def _refuse(self) -> None:
+            raise RequestError("Ask for something else.")
+
+    failure = events_of(flow(NodeConfig(node=Grouped)))[-1]
+    assert isinstance(failure, RunFailed)
+    assert (failure.message, failure.status) == ("Ask for something else.", 400)
+
+
+class Greets(Node):
+    async def process(self, task_context: TaskContext) -> Any:
+        return task_context.run_id == self.task_context.run_id and sorted(vars(self))
+
+
+def _init(*names: str) -> Any:
+    return {
+        "__init__": {
+            "own": lambda self, greeting="hi": setattr(self, "greeting", greeting),
+            "own by name": lambda self, *, greeting="hi": setattr(self, "greeting", greeting),
+            "context": lambda self, task_context: setattr(self, "got", task_context.run_id),
+            "context last": lambda self, greeting="hi", task_context=None: setattr(
+                self, "got", task_context.run_id
+            ),
+            "any name": lambda self, tc: setattr(self, "got", tc.run_id),
+            "all": lambda self, *args, **more: setattr(self, "got", args[0].run_id),
+        }[names[0]]
+    }
+
+
+@pytest.mark.parametrize(
+    ("way", "attribute"),
+    [
+        ("own", "greeting"),
+        ("own by name", "greeting"),
+        ("context", "got"),
+        ("context last", "got"),
+        ("any name", "got"),
+        ("all", "got"),
+    ],
+)
+def test_a_node_s_own_init_gets_the_context_where_it_has_a_place_for_it(
+    way: str, attribute: str
+) -> None:
+    node = type("Own", (Greets,), _init(way))
+    assert flow(NodeConfig(node=node)).run({}).get_output(node) == ["_task_context", attribute]
 
 
 @pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError(), GeneratorExit()])

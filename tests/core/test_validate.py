@@ -66,6 +66,14 @@ class NoArgument(Node):
         return None
 
 
+class WantsMore(Node):
+    def __init__(self, task_context: TaskContext, database: object) -> None:
+        self.database = database
+
+    async def process(self, task_context: TaskContext) -> Any:
+        return None
+
+
 class NotCallable(Node):
     process = 3  # type: ignore[assignment]
 
@@ -215,6 +223,10 @@ REFUSED: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
     "process without an argument": (
         lambda: define(start=NoArgument, nodes=[]),
         ("NoArgument.process", "process(self, task_context)"),
+    ),
+    "__init__ that wants more than the context": (
+        lambda: define(start=WantsMore, nodes=[]),
+        ("WantsMore.__init__", "'database'", "defaults"),
     ),
     "process that is no method": (
         lambda: define(start=NotCallable, nodes=[]),

@@ -69,9 +69,10 @@ class Gate:
         given = headers.getlist("host")
         host = _hostname("//" + given[0]) if len(given) == 1 and "@" not in given[0] else None
         if not self._any_host and host not in self._hosts:
+            asked = f" not to {host!r}." if host else " and the request names no host."
             raise ForbiddenError(
-                "This server answers to localhost only. Set LAUNCHPAD_API_KEYS to serve other "
-                "host names."
+                f"This server answers to localhost only,{asked} Set LAUNCHPAD_API_KEYS to serve "
+                "other host names."
             )
         origin = headers.get("origin")
         if origin is None or origin in self._origins or "*" in self._origins:

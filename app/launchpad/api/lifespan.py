@@ -47,5 +47,7 @@ def lifespan_of(catalog: Catalog, runs: Runs, settings: Settings, *, state: str)
             await aclose_clients()
             watchdog.stop()
             await asyncio.to_thread(tracing.shutdown, TRACE_FLUSH)
+            # Who asks the app after its end, as tests do without its lifespan, is no late client.
+            runs.open()
 
     return lifespan

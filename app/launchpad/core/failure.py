@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from contextlib import suppress
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from starlette.exceptions import HTTPException
 
@@ -36,6 +37,7 @@ def blame(node: str, error: BaseException) -> LaunchpadError:
     client), stay as they are. So does what an `HTTPException` says, FastAPI's or Starlette's: its
     status, its detail, its `Retry-After`.
     """
+    error = _alone(error)
     if isinstance(error, SystemExit):
         return _caused(NodeError(node, "called sys.exit(), which ends the run alone."), error)
     if isinstance(error, asyncio.CancelledError):
@@ -52,6 +54,14 @@ def blame(node: str, error: BaseException) -> LaunchpadError:
     if upstream is not None and upstream is not error:
         upstream.__cause__ = error
     return failure
+
+
+def _alone(error: BaseException) -> BaseException:
+    """What a task group raised on behalf of one of its tasks: the one that it fell for."""
+    members: object = getattr(error, "exceptions", ())
+    if isinstance(error, BaseExceptionGroup) and len(cast("Sequence[BaseException]", members)) == 1:
+        return _alone(cast("Sequence[BaseException]", members)[0])
+    return cast("BaseException", error)
 
 
 def described(error: BaseException) -> str:

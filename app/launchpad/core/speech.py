@@ -8,6 +8,7 @@ import json
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any, cast
 
+from msgspec.structs import replace
 from pydantic import BaseModel
 
 from launchpad.core.closing import close
@@ -103,19 +104,17 @@ class Speech:
             return document
 
     def _lift(self, item: object) -> Any:
-        events = lift(item, self._node)
-        if is_sdk_chunk(item):
-            item = cast("BaseModel", item).model_dump()
-        if isinstance(item, Mapping):
-            reason, usage = ending_of(cast("Mapping[str, Any]", item))
+        events: Any = lift(item, self._node)
+        chunk: object = cast("BaseModel", item).model_dump() if is_sdk_chunk(item) else item
+        if isinstance(chunk, Mapping):
+            reason, usage = ending_of(cast("Mapping[str, Any]", chunk))
             self.finish_reason = reason or self.finish_reason
             # The last one counts: some servers tell the sum so far in every chunk.
             self.usage = usage or self.usage
         if is_document(item):
-            (document,) = events
             if self._documents:
                 # Each starts on a line of its own.
-                events = (JsonDelta(self._node, "\n" + document.text),)
+                events = [replace(event, text="\n" + event.text) for event in events]
                 self._documents.clear()
             self._model = item if isinstance(item, BaseModel) else None
         return events

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from pydantic import BaseModel, ValidationError
 
+from launchpad.core.form import all_nodes, can_answer_in_form
 from launchpad.core.nodes.base import Node
 from launchpad.core.run import Run
 from launchpad.core.schema import WorkflowSchema
@@ -49,9 +50,15 @@ class Workflow:
     @classmethod
     def node_classes(cls) -> Iterator[type[Node]]:
         """Every node of the workflow, those that run beside each other included."""
-        graph = cls._graph or {}
-        members = [member for config in graph.values() for member in config.concurrent_nodes]
-        yield from dict.fromkeys([*graph, *members])
+        yield from all_nodes(cls._graph or {})
+
+    @classmethod
+    def can_answer_in_form(cls) -> bool:
+        """Whether it may answer in a form of the client's (`response_format`), and in nothing else.
+
+        That is: on some way through the graph one node alone speaks, and its model is asked so.
+        """
+        return cls._graph is not None and can_answer_in_form(cls._graph, cls.workflow_schema.start)
 
     def run(self, event: Any) -> TaskContext:
         """Run to the end and return the context, with every node's output.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typing
 from typing import Any, cast
 
+from launchpad.core.form import takes_form
 from launchpad.core.nodes.agent import AgentHolder
 from launchpad.core.nodes.agent_streaming_node import AgentStreamingNode
 from launchpad.core.nodes.base import Node
@@ -29,11 +30,12 @@ def capabilities_of(workflow: type[Workflow], settings: Settings | None = None) 
     settings = settings or get_settings()
     nodes = list(workflow.node_classes())
     asking = [node for node in nodes if issubclass(node, AgentStreamingNode | ModelStreamingNode)]
-    taking = [node for node in asking if node.takes_client_form]
+    taking = [node for node in asking if takes_form(node)]
     return Capabilities(
         sampling=bool(asking),
         client_tools=any(_may_take_tools(node, settings) for node in taking),
-        response_format=bool(taking),
+        response_format=workflow.can_answer_in_form(),
+        some_response_format=bool(taking),
         structured=any(_may_speak_json(node) for node in nodes),
     )
 

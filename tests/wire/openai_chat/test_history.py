@@ -137,9 +137,12 @@ def test_an_empty_answer_is_left_out_and_a_refusal_is_words():
     ]
 
 
-def test_text_parts_are_one_text():
-    parts = [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
-    assert request(user(parts)).get_user_prompt() == "ab"
+def test_text_parts_stay_apart_where_there_is_a_place_for_them():
+    parts = [{"type": "text", "text": "What is in"}, {"type": "text", "text": "Paris?"}]
+    assert request(user(parts)).get_user_prompt() == ["What is in", "Paris?"]
+    assert request(user(parts[:1])).get_user_prompt() == "What is in"
+    system: Any = request({"role": "system", "content": parts}).get_messages()[0]
+    assert system.parts[0].content == "What is in\nParis?"
 
 
 def test_pictures_sound_and_files():

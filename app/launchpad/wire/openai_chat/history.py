@@ -59,9 +59,9 @@ _Message = (
 
 
 def to_user_prompt(message: UserMessage) -> str | list[UserContent]:
-    """One text where the message is nothing but text, else its parts in order."""
+    """One text where the message is nothing but one, else its parts in order."""
     content = message.content
-    if isinstance(content, str) or all(isinstance(part, TextPart) for part in content):
+    if isinstance(content, str) or (len(content) == 1 and isinstance(content[0], TextPart)):
         return text_of(content)
     return [_user_content(part) for part in content]
 
@@ -100,7 +100,7 @@ def _request_part(
     if isinstance(message, ToolMessage):
         return ToolReturnPart(
             tool_name=names.get(message.tool_call_id, ""),
-            content=text_of(message.content),
+            content=_lines_of(message.content),
             tool_call_id=message.tool_call_id,
         )
     if isinstance(message, FunctionMessage):
@@ -109,7 +109,12 @@ def _request_part(
             content=message.content or "",
             tool_call_id=names.get(_function_key(message.name), f"call_{message.name}"),
         )
-    return SystemPromptPart(content=text_of(message.content))
+    return SystemPromptPart(content=_lines_of(message.content))
+
+
+def _lines_of(content: str | list[TextPart]) -> str:
+    """Where there is no place for parts, each begins a line: two words are not glued into one."""
+    return content if isinstance(content, str) else "\n".join([part.text for part in content])
 
 
 def _response(message: AssistantMessage, position: int, names: dict[str, str]) -> ModelResponse:

@@ -48,7 +48,9 @@ class Capabilities:
     client_tools: bool = False
     """The client's tools reach the model, and its calls reach the client."""
     response_format: bool = False
-    """`response_format` reaches the model."""
+    """`response_format` reaches the model, and the answer is that model's alone."""
+    some_response_format: bool = False
+    """It reaches a model, whose answer other nodes' words may stand beside."""
     structured: bool = False
     """Some node's output is JSON."""
     choices: int = 1
@@ -87,6 +89,9 @@ def _refused(request: OpenAIChatSchema, can: Capabilities) -> Iterator[tuple[str
             "This model's JSON has a schema of its own; ask for 'json_object', streamed, with "
             "'stream_options.valid_json_chunks'."
             if can.structured
+            else "Other words stand beside what its model says; ask for them to be left out, "
+            "streamed, with 'stream_options.valid_json_chunks'."
+            if can.some_response_format
             else "This model's output format is its own.",
         )
     if request.choices > can.choices:
@@ -95,12 +100,13 @@ def _refused(request: OpenAIChatSchema, can: Capabilities) -> Iterator[tuple[str
         yield "audio", "This model answers in text."
     if any(modality != "text" for modality in request.modalities or ()):
         yield "modalities", "This model answers in text."
-    json_possible = can.structured or (request.wants_json and can.response_format)
+    formats = can.response_format or can.some_response_format
+    json_possible = can.structured or (request.wants_json and formats)
     if request.valid_json_chunks and request.stream is not False and not json_possible:
         yield (
             "stream_options.valid_json_chunks",
             "This model produces JSON only where 'response_format' asks for it."
-            if can.response_format
+            if formats
             else "This model does not produce JSON.",
         )
 
@@ -113,7 +119,9 @@ def _takes_format(request: OpenAIChatSchema, can: Capabilities) -> bool:
     """
     is_object = isinstance(request.response_format, JsonObjectFormat)
     only_json = request.valid_json_chunks and request.stream is not False
-    return can.response_format or (can.structured and is_object and only_json)
+    if only_json and (can.some_response_format or (can.structured and is_object)):
+        return True
+    return can.response_format
 
 
 def _ignored(request: OpenAIChatSchema, can: Capabilities, left_out: Set[str]) -> Iterator[str]:

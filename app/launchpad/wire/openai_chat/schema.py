@@ -149,7 +149,7 @@ class OpenAIChatSchema(ChatModel):
         return to_model_messages([*self.messages[:end], *late])
 
     def get_user_prompt(self) -> str | list[UserContent] | None:
-        """The last user message for an agent: its text, or its parts where it has more than text.
+        """The last user message for an agent: its text, or its parts where it has several.
 
         None where there is nothing new from a user: see `get_message_history`.
         """
