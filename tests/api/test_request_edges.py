@@ -158,7 +158,7 @@ def test_a_body_that_is_not_utf_8_is_told_so(client: httpx.Client, path: str, bo
 
 def test_an_app_is_asked_after_its_end_as_before_its_start() -> None:
     """As tests do that share an app, some with its lifespan and some without."""
-    app = create_app([one_node(EchoNode)], settings())
+    app = create_app(Flows, settings())
     body = chat()
     for _ in range(2):
         alone = TestClient(app, base_url="http://localhost")
