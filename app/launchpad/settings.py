@@ -7,17 +7,30 @@ directory (the environment wins). Times are seconds. Constructing `Settings` rai
 
 from __future__ import annotations
 
+import difflib
+import logging
+import os
 from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, SettingsConfigDict
 
 from launchpad.errors import ConfigurationError
 
-__all__ = ["Settings", "get_settings", "load_settings", "use_settings"]
+__all__ = [
+    "Settings",
+    "get_settings",
+    "load_settings",
+    "use_settings",
+    "warn_of_unknown_variables",
+]
+
+_PREFIX = "LAUNCHPAD_"
+_OWN_VARIABLES = frozenset({"TARGET", "LOCAL_MODEL_URL", "LOCAL_MODEL_KEY"})
+"""What a process tells the processes that it starts."""
 
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
@@ -27,7 +40,7 @@ class Settings(BaseSettings):
     """All settings of a Launchpad process."""
 
     model_config = SettingsConfigDict(
-        env_prefix="LAUNCHPAD_", env_file=".env", extra="ignore", frozen=True
+        env_prefix=_PREFIX, env_file=".env", extra="ignore", frozen=True
     )
 
     # Where it listens
@@ -127,8 +140,28 @@ def load_settings(**overrides: object) -> Settings:
         lines: list[str] = []
         for problem in error.errors(include_url=False, include_input=False):
             name = str(problem["loc"][0]) if problem["loc"] else "settings"
-            lines.append(f"LAUNCHPAD_{name.upper()}: {problem['msg']}")
+            lines.append(f"{_PREFIX}{name.upper()}: {problem['msg']}")
         raise ConfigurationError("Settings are wrong. " + "; ".join(lines)) from error
+
+
+@lru_cache(maxsize=1)
+def warn_of_unknown_variables() -> None:
+    """Log, once in a process, which `LAUNCHPAD_…` variables are no setting and so change nothing.
+
+    Call it once the log is set up.
+    """
+    real = [name.upper() for name in Settings.model_fields]
+    log = logging.getLogger("launchpad.settings")
+    written = [*os.environ, *DotEnvSettingsSource(Settings).env_vars]
+    for variable in dict.fromkeys(name.upper() for name in written):
+        name = variable.removeprefix(_PREFIX)
+        if name == variable or name in real or name in _OWN_VARIABLES:
+            continue
+        near = difflib.get_close_matches(name, real, n=1)
+        hint = (
+            f"did you mean {_PREFIX}{near[0]}?" if near else "launchpad/settings.py has them all."
+        )
+        log.warning("%s is no setting and is ignored; %s", variable, hint)
 
 
 _in_use: ContextVar[Settings | None] = ContextVar("launchpad_settings", default=None)

@@ -106,6 +106,37 @@ def test_run_says_which_workflows_there_are(flows: Path, workflow: str, words: s
     assert "Traceback" not in done.stderr
 
 
+def test_run_says_why_a_workflow_takes_no_message(flows: Path) -> None:
+    done = launchpad("run", "parcel", "hi", "--target", "flows.py", cwd=flows.parent)
+    assert done.stderr == (
+        "launchpad: parcel takes no message: its event_schema Parcel does not derive from "
+        "OpenAIChatSchema and has no from_chat(request) classmethod. In Python, call "
+        "ParcelWorkflow().run(…).\n"
+    )
+
+
+def test_run_does_not_want_what_a_servers_settings_name(flows: Path) -> None:
+    flows.with_name(".env").write_text(
+        "LAUNCHPAD_DEFAULT_WORKFLOW=elsewhere\nLAUNCHPAD_MODEL_ALIASES=gpt-4o=elsewhere\n"
+    )
+    done = launchpad("run", "echo", "hi", "--target", "flows.py", cwd=flows.parent)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_variable_that_is_no_setting_is_told_with_the_nearest_one(flows: Path) -> None:
+    flows.with_name(".env").write_text("launchpad_debounse=0\nOPENAI_API_KEY=k\n")
+    own = {"LAUNCHPAD_API_KEY": "me=secret", "LAUNCHPAD_QQ": "1", "LAUNCHPAD_TARGET": "x"}
+    done = launchpad("run", "echo", "hi", "--target", "flows.py", cwd=flows.parent, **own)
+    assert done.returncode == 0
+    told = [line.partition(" LAUNCHPAD_")[2] for line in done.stderr.splitlines()]
+    assert sorted(told) == [
+        "API_KEY is no setting and is ignored; did you mean LAUNCHPAD_API_KEYS?",
+        "DEBOUNSE is no setting and is ignored; did you mean LAUNCHPAD_DEBOUNCE?",
+        "QQ is no setting and is ignored; launchpad/settings.py has them all.",
+    ]
+    assert "secret" not in done.stderr
+
+
 def test_run_refuses_a_model_that_cannot_be(flows: Path) -> None:
     done = launchpad("run", "chat", "hi", "--model", "bogus", cwd=flows.parent)
     assert done.returncode == 1
@@ -198,8 +229,8 @@ def test_run_of_a_workflow_whose_schema_is_a_chat_of_its_own(flows: Path) -> Non
             "ticket",
             "return {'number': 'x'}",
             (
-                "The event does not fit Ticket: number: Input should be a valid integer, unable to "
-                "parse string as an integer"
+                "The event does not fit Ticket: Invalid type for 'number': expected an integer, "
+                "but got a string instead."
             ),
         ),
         (

@@ -104,6 +104,23 @@ def test_options_come_from_the_environment_and_from_env_files(flows: Path, serve
     assert "INFO" not in served.output
 
 
+def test_without_a_default_it_says_how_to_set_one_and_warns_once_of_what_is_no_setting(
+    flows: Path, serve: Serve
+) -> None:
+    flows.write_text(flows.read_text() + "    AGAIN = type('Again', (EchoWorkflow,), {})\n")
+    served = serve("flows.py", LAUNCHPAD_API_KEY="me=secret")
+    served.wait_for("Ctrl-C stops it")
+    assert "No default: requests name their model" in served.output
+    body = {"messages": [{"role": "user", "content": "Hi"}]}
+    paths = [("/v1/chat/completions", body), ("/chat/stream", {"message": "Hi"})]
+    for path, asked in paths:
+        answer = httpx.post(served.url + path, json=asked)
+        assert answer.status_code == 404
+        assert answer.json()["error"]["message"].startswith("The request names no model")
+    assert served.end() == 0
+    assert served.output.count("LAUNCHPAD_API_KEY is no setting") == 1
+
+
 @on_linux
 def test_workers_share_the_port_and_leave_with_their_supervisor(flows: Path, serve: Serve) -> None:
     served = serve("flows:WorkflowRegistry", "--workers", "2")

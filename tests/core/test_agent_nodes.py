@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
+from pydantic_ai import RunContext
 from pydantic_ai.messages import PartDeltaEvent, PartStartEvent
 from tests.core.conftest import config, upstream_now
 from tests.core.flows import asked, chat_events_of, chat_flow
@@ -67,6 +69,105 @@ class Direct(ModelStreamingNode):
 class Quiet(AgentNode):
     def get_agent_config(self) -> AgentConfig:
         return config()
+
+
+async def late() -> AgentConfig:
+    return AgentConfig()
+
+
+@pytest.mark.parametrize("kind", [AgentStreamingNode, AgentNode, ModelStreamingNode])
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (lambda: None, "returned None; return AgentConfig"),
+        (lambda: {"model_name": "x"}, "returned a value of type dict; return AgentConfig"),
+        (late, "get_agent_config is async; write a plain def"),
+        (lambda: AgentConfig(retry=3), "retry=RetryPolicy"),  # type: ignore[arg-type]
+    ],
+)
+def test_what_is_no_config_is_said_in_the_node_s_name(
+    kind: type[Node], given: Any, words: str
+) -> None:
+    node = type("Odd", (kind,), {"get_agent_config": lambda _: given()})
+    with pytest.raises(NodeError, match=f"Odd: .*{words}"):
+        chat_flow(node).run(asked())
+
+
+@pytest.mark.parametrize("kind", [AgentStreamingNode, AgentNode, ModelStreamingNode])
+def test_instructions_may_be_several(kind: type[Node]) -> None:
+    given = {"get_agent_config": lambda _: config(instructions=["Be brief.", "Be kind."])}
+    chat_flow(type("Two", (kind,), given)).run(asked())
+    (request,) = upstream_now().requests
+    said = json.dumps(request.body["messages"])
+    assert said.index("Be brief.") < said.index("Be kind.")
+
+
+class OfTheRun(AgentStreamingNode):
+    def get_agent_config(self) -> AgentConfig:
+        return config(instructions=self.who)
+
+    def who(self) -> str:
+        return f"You speak with {self.task_context.event.user}."
+
+
+class NamesTheModel(AgentStreamingNode):
+    def get_agent_config(self) -> AgentConfig:
+        return config(instructions=[model_s_name])
+
+
+def model_s_name(context: RunContext[Any]) -> str:
+    return f"You are {context.model.model_name}."
+
+
+def test_an_agent_s_instructions_may_be_functions_of_the_run() -> None:
+    async def runs() -> None:
+        for user in ("Ann", "Bob"):
+            await chat_flow(OfTheRun).run_async(asked(user=user))
+            await chat_flow(NamesTheModel).run_async(asked(user=user))
+
+    asyncio.run(runs())
+    told = [json.dumps(request.body["messages"]) for request in upstream_now().requests]
+    assert ["Ann" in told[0], "Bob" in told[2], "Ann" in told[2]] == [True, True, False]
+    assert all("You are scripted." in one for one in told[1::2])
+
+
+def test_a_function_for_instructions_needs_an_agent() -> None:
+    node = type(
+        "Plain",
+        (ModelStreamingNode,),
+        {"get_agent_config": lambda _: config(instructions=model_s_name)},
+    )
+    with pytest.raises(NodeError, match="instructions has a function, which only an agent"):
+        chat_flow(node).run(asked())
+
+
+async def messages_later() -> list[Any]:
+    return []
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (lambda: [{"role": "user", "content": "Hi"}], "gave a value of type dict"),
+        (lambda: "Hi", "gave the str 'Hi'; return a list of pydantic-ai's messages"),
+        (messages_later, "get_messages is async"),
+    ],
+)
+def test_messages_that_are_none(given: Any, words: str) -> None:
+    node = type("Odd", (Direct,), {"get_messages": lambda _, task_context: given()})
+    with pytest.raises(NodeError, match=f"Odd: .*{words}"):
+        chat_flow(node).run(asked())
+
+
+def test_a_stream_of_an_agent_is_entered_with_async_with() -> None:
+    class Sync(Text):
+        async def process(self, task_context: TaskContext) -> Any:
+            stream: Any = self.agent.run_stream("Hi")
+            with stream as result:
+                return result
+
+    with pytest.raises(NodeError, match="Write async with agent"):
+        chat_flow(Sync).run(asked())
 
 
 @pytest.mark.parametrize("node", [Text, Direct])

@@ -71,6 +71,23 @@ def test_a_chat_model_gets_the_conversation_and_its_words_usage_and_reason_come_
     ]
 
 
+async def model_later() -> Any:
+    return model("x")
+
+
+@pytest.mark.parametrize(
+    ("give", "words"),
+    [
+        (lambda: None, "get_runnable returned None; return a LangChain Runnable"),
+        (lambda: text, r"returned the function text; return RunnableLambda\(text\)"),
+        (model_later, "get_runnable is async; write a plain def"),
+    ],
+)
+def test_what_does_not_stream_is_refused(give: Any, words: str) -> None:
+    with pytest.raises(NodeError, match=f"Chain: .*{words}"):
+        flow(chain_node(give)).run(ASKED)
+
+
 def test_counts_and_reason_come_through_a_parser() -> None:
     prompt = ChatPromptTemplate([("system", "Translate."), ("placeholder", "{messages}")])
     said = model("Bon", "jour", usage=USAGE, finish="length")

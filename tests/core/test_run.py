@@ -16,7 +16,7 @@ from launchpad.core.nodes.concurrent import ConcurrentNode
 from launchpad.core.nodes.router import BaseRouter, RouterNode
 from launchpad.core.schema import NodeConfig
 from launchpad.core.task import TaskContext
-from launchpad.errors import NodeError, OutputError, RequestError
+from launchpad.errors import DefinitionError, NodeError, OutputError, RequestError
 from launchpad.events import (
     JsonDelta,
     NodeFinished,
@@ -26,6 +26,7 @@ from launchpad.events import (
     RunStarted,
     TextDelta,
 )
+from launchpad.wire.openai_chat.schema import OpenAIChatSchema
 
 
 class Quiet(Node):
@@ -206,6 +207,33 @@ def test_a_router_that_names_a_stranger_is_told_so() -> None:
         flow(NodeConfig(node=Wild, connections=[Left])).run({})
 
 
+def test_a_router_that_gives_a_name_is_told_to_give_the_class() -> None:
+    class Wild(BaseRouter):
+        async def route(self, task_context: TaskContext) -> Any:
+            return "After"
+
+    with pytest.raises(NodeError, match="Wild: routed to the str 'After'; return the node's class"):
+        flow(NodeConfig(node=Wild, connections=[Left])).run({})
+
+
+@pytest.mark.parametrize("given", ["Words", Words()])
+def test_an_output_is_asked_for_by_its_class(given: Any) -> None:
+    with pytest.raises(DefinitionError, match=r"write get_output\(Words\), without quotes"):
+        TaskContext(event=None).get_output(given)
+
+
+def test_a_node_that_is_processed_by_a_test_is_made_with_its_context() -> None:
+    class Greets(Node):
+        async def process(self, task_context: TaskContext) -> Any:
+            self.save_output(f"Hello {self.task_context.event}")
+
+    context = TaskContext(event="Ann")
+    with pytest.raises(DefinitionError, match=r"write Greets\(task_context\)"):
+        asyncio.run(Greets().process(context))
+    asyncio.run(Greets(context).process(context))
+    assert context.get_output(Greets) == "Hello Ann"
+
+
 def test_nodes_at_the_same_time_interleave_and_each_says_its_name() -> None:
     turn = {"One": "Two", "Two": "One"}
 
@@ -276,6 +304,32 @@ def test_an_event_that_does_not_fit_is_refused_at_once() -> None:
         workflow.run_stream_async({"text": 1})
     with pytest.raises(RequestError, match="takes Event"):
         workflow.run("hello")
+
+
+@pytest.mark.parametrize(
+    ("message", "words", "param"),
+    [
+        (
+            {"role": "user", "content": 5},
+            "Invalid type for 'messages[0].content': expected a string or an array",
+            "messages[0].content",
+        ),
+        (
+            {"role": "tool", "tool_call_id": "a", "content": "x"},
+            "Invalid 'messages[0].tool_call_id': no earlier assistant message has a tool call",
+            "messages[0].tool_call_id",
+        ),
+    ],
+)
+def test_an_event_s_problem_is_said_in_words(
+    message: dict[str, Any], words: str, param: str
+) -> None:
+    workflow = flow(NodeConfig(node=Words), event_schema=OpenAIChatSchema)
+    with pytest.raises(RequestError) as caught:
+        workflow.run({"messages": [message]})
+    assert str(caught.value).startswith("The event does not fit OpenAIChatSchema: ")
+    assert words in str(caught.value)
+    assert caught.value.param == param
 
 
 def test_a_lost_output_is_a_clear_error_for_who_reads_it() -> None:

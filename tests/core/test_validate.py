@@ -78,6 +78,10 @@ class NotCallable(Node):
     process = 3  # type: ignore[assignment]
 
 
+class ChoosesNothing(BaseRouter):
+    pass
+
+
 class OneRule(BaseRouter):
     routes = ToB()  # type: ignore[assignment]
 
@@ -205,6 +209,23 @@ REFUSED: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
         lambda: define(start=A, nodes=[NodeConfig(node=A, connections="B")]),  # type: ignore[arg-type]
         ("connections of A is str", "connections=[…]"),
     ),
+    "a name for a connection": (
+        lambda: define(start=A, nodes=[NodeConfig(node=A, connections=["B"])]),  # type: ignore[list-item]
+        ("a connection of A is the str 'B'", "without quotes"),
+    ),
+    "a name for the fallback": (
+        lambda: define(
+            start=type("Lost", (BaseRouter,), {"fallback": "B"}),
+            nodes=[],
+        ),
+        ("fallback of Lost is the str 'B'", "without quotes"),
+    ),
+    "a router that chooses nothing": (
+        lambda: define(
+            start=ChoosesNothing, nodes=[NodeConfig(node=ChoosesNothing, connections=[B])]
+        ),
+        ("ChoosesNothing has no routes and no fallback", "override route()"),
+    ),
     "concurrent_nodes None": (
         lambda: define(start=Both, nodes=[NodeConfig(node=Both, concurrent_nodes=None)]),  # type: ignore[arg-type]
         ("concurrent_nodes of Both is None", "concurrent_nodes=[…]"),
@@ -285,6 +306,20 @@ def test_a_member_may_stand_on_two_paths_of_which_one_is_taken() -> None:
             NodeConfig(node=BothAgain, concurrent_nodes=[A, C]),
         ],
     )
+
+
+def test_a_router_may_get_its_routes_from_its_own_code() -> None:
+    def init(self: BaseRouter, task_context: TaskContext | None = None) -> None:
+        BaseRouter.__init__(self, task_context)
+        self.routes = [ToB()]
+
+    async def route(self: BaseRouter, task_context: TaskContext) -> Any:
+        return B
+
+    for own in ({"__init__": init}, {"route": route}, {"routes": property(lambda _: [ToB()])}):
+        router = type("Own", (BaseRouter,), own)
+        flow = define(start=router, nodes=[NodeConfig(node=router, connections=[B, C])])
+        assert flow().run({}).should_stop is False
 
 
 def test_process_may_be_wrapped_and_take_any_names() -> None:

@@ -8,7 +8,7 @@ import importlib.util
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -16,6 +16,7 @@ from typing import Any
 import httpx
 import pytest
 
+from launchpad.errors import DefinitionError
 from launchpad.testing import ScriptedUpstream, serve
 from launchpad.testing.sse import open_stream
 from launchpad.testing.steps import Chunk, Hang, Status
@@ -109,6 +110,18 @@ def test_an_abandoned_generator_ends_its_run_without_aclose(
         await asyncio.to_thread(upstream.requests[0].wait_disconnected, 10)
 
     asyncio.run(main())
+
+
+def test_what_is_no_stream_of_a_run_is_refused(program: ModuleType) -> None:
+    async def words() -> AsyncIterator[str]:
+        yield "word"
+
+    async def later() -> None: ...
+
+    wrong: list[Any] = [words(), later(), program.StreamingExampleWorkflow()]
+    for one in wrong:
+        with pytest.raises(DefinitionError, match=r"run_stream_async\(event\)\), without await"):
+            event_stream_generator(one)
 
 
 def test_tracing_without_keys_warns_once_a_process(upstream: ScriptedUpstream) -> None:

@@ -78,6 +78,7 @@ def streamed(text: str) -> str:
 ANSWERS: list[tuple[str, str, dict[str, Any], str]] = [
     ("greet", "Hi", {}, "Hi"),
     ("letter", "Hi", {}, "Improve this answer to “Hi”: Hi"),
+    ("loud", "Hi", {}, "HI"),
     ("recipe", '!say {"title": "Tea", "steps": []}', {}, '{"title": "Tea", "steps": []}'),
     ("words", "one two", {}, "2 words\n\nGoodbye"),
     ("choose", "Hi", {}, "Hi"),
@@ -101,6 +102,13 @@ def test_workflows(
     whole = ask(server.url, model, said, **rest)
     assert whole.json()["choices"][0]["message"]["content"] == answer
     assert streamed(ask(server.url, model, said, stream=True, **rest).text) == answer
+
+
+def test_changed_text_is_the_output(modules: list[ModuleType]) -> None:
+    module = program(modules, "LoudWorkflow")
+    with override_model(ScriptedModel("Good day!")):
+        context = module.LoudWorkflow().run({"messages": [{"role": "user", "content": "Hi"}]})
+    assert context.get_output(module.Loud) == "GOOD DAY!"
 
 
 def test_the_router_chooses(server: Server) -> None:
@@ -150,6 +158,6 @@ def test_an_app_of_one_s_own(modules: list[ModuleType]) -> None:
 def test_its_tests_pass(modules: list[ModuleType]) -> None:
     module = program(modules, "test_streamed")
     tests = [value for name, value in vars(module).items() if name.startswith("test_")]
-    assert len(tests) == 2
+    assert len(tests) == 4
     for test in tests:
         test()

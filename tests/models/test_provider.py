@@ -132,6 +132,11 @@ def test_a_name_is_needed(provider: ModelProvider) -> None:
         check_config(AgentConfig(model_provider=provider), SETTINGS)
 
 
+def test_a_key_is_wanted_in_the_environment() -> None:
+    with pytest.raises(ConfigurationError, match=r"OPENAI_API_KEY in the environment \(\.env is"):
+        check_config(AgentConfig(model_provider=P.OPENAI, model_name="x"), SETTINGS)
+
+
 def test_an_openai_base_url_needs_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:9/v1")
     config = AgentConfig(model_provider=P.OPENAI, model_name="x")
@@ -250,6 +255,41 @@ def test_a_model_type_becomes_native_output_where_the_model_can() -> None:
         model_provider=P.OLLAMA, model_name="x-cloud", api_key="k", output_type=Out
     )
     assert structured_output(cannot, build_model(cannot, SETTINGS)) is Out
+
+
+def tool() -> str:
+    return "x"
+
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"model_provider": "opnai"}, r"model_provider is the str 'opnai'.*: openai, .*, local\."),
+    ({"tools": tool}, r"tools is tool, not a list; write tools=\[tool\]"),
+    ({"tools": None}, "tools is None, not a list"),
+    ({"tools": ["x"]}, "tools holds the str 'x'; give functions"),
+    ({"output_type": "int"}, "output_type is the str 'int'; write the type itself"),
+    ({"output_type": [str, "int"]}, "output_type holds the str 'int'"),
+    ({"retry": 3}, r"write retry=RetryPolicy\(attempts=3\)"),
+    ({"fallbacks": "gpt-4o"}, r"fallbacks is the str 'gpt-4o', not a list.*\['gpt-4o'\]"),
+    ({"fallbacks": [3]}, "fallbacks holds a value of type int"),
+    ({"instructions": 3}, "instructions is a value of type int; give a str"),
+    ({"instructions": ["a", 3]}, "give a str, a function, or a list of these"),
+]
+
+
+@pytest.mark.parametrize(("fields", "words"), WRONG)
+def test_a_config_of_wrong_types_says_what_to_write(fields: dict[str, Any], words: str) -> None:
+    given = {"model_provider": P.OPENAI, "model_name": "x", "api_key": "k", **fields}
+    with pytest.raises(ConfigurationError, match=words):
+        build_agent(AgentConfig(**given), streaming=True, settings=SETTINGS)
+
+
+def test_a_provider_may_be_given_by_its_value() -> None:
+    given: Any = "OpenAI"
+    config = AgentConfig(model_provider=given, model_name="x")
+    assert config.model_provider is P.OPENAI
+    assert config == AgentConfig(model_provider=P.OPENAI, model_name="x")
+    with pytest.raises(ConfigurationError, match="Models of openai need a key"):
+        check_config(config, SETTINGS)
 
 
 def test_the_local_model_always_has_a_limit() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from enum import Enum
 from typing import Any
@@ -10,6 +11,8 @@ import pytest
 from pydantic import BaseModel
 
 from launchpad.api.app import create_app
+from launchpad.api.router import create_router
+from launchpad.cli.readiness import look_at
 from launchpad.core.nodes.agent import AgentConfig, AgentNode
 from launchpad.core.nodes.agent_streaming_node import AgentStreamingNode
 from launchpad.core.nodes.base import Node
@@ -24,6 +27,7 @@ from launchpad.testing import ScriptedModel, override_model
 from launchpad.wire.openai_chat.schema import OpenAIChatSchema
 from launchpad.workflows.capabilities import capabilities_of
 from launchpad.workflows.catalog import Catalog
+from launchpad.workflows.warm_up import warm_up
 from launchpad.workflows.workflow_registry import WorkflowRegistry
 
 
@@ -140,6 +144,79 @@ def test_an_unknown_model_lists_the_known() -> None:
     catalog = Catalog({"a": flow(Words), "b": flow(Words)}, default="a")
     with pytest.raises(UnknownModelError, match="This server has: a, b, default"):
         catalog.find("c")
+
+
+def test_who_names_no_model_is_told_that_there_is_no_default() -> None:
+    catalog = Catalog({"a": flow(Words), "b": flow(Words)}, default="streaming")
+    for asked, words in (
+        (None, "The request names no model, which means the default workflow"),
+        ("default", "The request asks for the default workflow"),
+    ):
+        with pytest.raises(UnknownModelError, match=words) as told:
+            catalog.find(asked)
+        assert "this server has none; name one in `model`" in str(told.value)
+        assert "This server has: a, b." in str(told.value)
+        assert "LAUNCHPAD_DEFAULT_WORKFLOW" in str(told.value)
+    with pytest.raises(UnknownModelError, match=r"^The model 'c' does not exist"):
+        catalog.find("c")
+    assert Catalog([flow(Words)], default="streaming").find(None).id == "ticket_triage"
+
+
+def test_an_empty_registry_is_refused() -> None:
+    class Nothing(Enum):
+        pass
+
+    settings = Settings(_env_file=None)
+    empty: list[Any] = [[], {}, (), Nothing]
+    for registry in empty:
+        for make in (create_app, create_router):
+            with pytest.raises(ConfigurationError, match=r"registry is empty.*AnswerWorkflow"):
+                make(registry, settings)
+
+
+class WrongConfig(AgentStreamingNode):
+    def get_agent_config(self) -> AgentConfig:
+        return AgentConfig(fallbacks="gpt-4o")
+
+
+class WrongTool(AgentStreamingNode):
+    def get_agent_config(self) -> AgentConfig:
+        return AgentConfig(tools=["search"])
+
+
+class NoConfig(AgentStreamingNode):
+    def get_agent_config(self) -> AgentConfig:
+        return None  # type: ignore[return-value]
+
+
+class LateConfig(AgentStreamingNode):
+    async def get_agent_config(self) -> AgentConfig:  # type: ignore[override]
+        return AgentConfig()
+
+
+def test_a_wrong_config_is_told_at_the_start(caplog: pytest.LogCaptureFixture) -> None:
+    async def start(*nodes: type[Node]) -> list[str]:
+        caplog.clear()
+        await warm_up(Catalog({"x": flow(*nodes)}).served)
+        return [record.message for record in caplog.records if record.levelname == "WARNING"]
+
+    def told(*nodes: type[Node]) -> list[str]:
+        found = asyncio.run(start(*nodes))
+        problems = look_at(Catalog({"x": flow(*nodes)}).served, Settings(_env_file=None)).problems
+        for line, node in zip(found, nodes, strict=False):
+            assert line.startswith(f"{node.__name__} cannot run: ")
+        first = [f"{nodes[0].__name__}: {line.partition(': ')[2]}" for line in found[:1]]
+        assert list(problems.values()) == first
+        return found
+
+    (fallbacks, tools) = told(WrongConfig, WrongTool)
+    assert "fallbacks=['gpt-4o']" in fallbacks
+    assert "tools holds the str 'search'" in tools
+    assert ["returned None" in line for line in told(NoConfig)] == [True]
+    assert ["is async" in line for line in told(LateConfig)] == [True]
+    with override_model(ScriptedModel()):
+        assert not told(ReadsTheRun), "it can only be told in a run"
+        assert not told(Text)
 
 
 def test_an_event_schema_without_from_chat_is_left_out_with_the_reason() -> None:

@@ -14,7 +14,7 @@ from launchpad.api.lifespan import lifespan_of
 from launchpad.api.router import build_router, create_catalog, endpoints
 from launchpad.errors import LaunchpadError
 from launchpad.runs.in_process import RUNS_STATE, Runs
-from launchpad.settings import Settings, get_settings
+from launchpad.settings import Settings, get_settings, warn_of_unknown_variables
 from launchpad.workflows.catalog import Registry
 
 __all__ = ["create_app"]
@@ -26,7 +26,9 @@ def create_app(registry: Registry | None = None, settings: Settings | None = Non
     Without `registry` it serves the shipped workflows, without `settings` what the environment
     says. Raises `ConfigurationError` where these do not fit together.
     """
-    settings = settings or get_settings()
+    if settings is None:
+        settings = get_settings()
+        warn_of_unknown_variables()
     catalog = create_catalog(registry, settings)
     runs = Runs(settings)
     app = FastAPI(

@@ -103,7 +103,7 @@ class ChatCompletions(Endpoint):
         if model is not None and not isinstance(model, str):
             # It is what says whose schema would judge it.
             model = _Named.model_validate({"model": model}).model
-        return self._catalog.find(model or "default")
+        return self._catalog.find(model or None)
 
 
 class _Named(BaseModel):

@@ -30,7 +30,7 @@ class ChatStream(TokenStream):
     def ask(self, given: Mapping[str, Any]) -> Asked:
         """See `TokenStream`. Raises `UnknownModelError` where no workflow has that id."""
         request = ChatRequest.model_validate(given)
-        served = self._catalog.find(request.model or "default")
+        served = self._catalog.find(request.model or None)
         return Asked(served, request.message, request.system_prompt, request.model or served.id)
 
     def encoder(self, asked: Asked, *, ids: bool) -> tuple[Encoder, bytes]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sized
 
 from fastapi import APIRouter, Request, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -14,8 +14,9 @@ from launchpad.api.endpoint import Endpoint
 from launchpad.api.example_streams import AnthropicStream, LangChainStream
 from launchpad.api.gate import Gate, read_keys
 from launchpad.api.lifespan import Lifespan, lifespan_of
+from launchpad.errors import ConfigurationError
 from launchpad.runs.in_process import RUNS_STATE, Runs
-from launchpad.settings import Settings, get_settings
+from launchpad.settings import Settings, get_settings, warn_of_unknown_variables
 from launchpad.workflows.catalog import Catalog, Registry
 
 __all__ = ["create_router"]
@@ -31,7 +32,9 @@ def create_router(registry: Registry | None = None, settings: Settings | None = 
 
     The router has a lifespan: your app's start and end prepare its workflows and end its runs.
     """
-    settings = settings or get_settings()
+    if settings is None:
+        settings = get_settings()
+        warn_of_unknown_variables()
     keys = read_keys(settings)
     catalog, runs = create_catalog(registry, settings), Runs(settings)
 
@@ -103,8 +106,18 @@ def endpoints(catalog: Catalog, runs: Runs, settings: Settings) -> dict[str, End
     return found
 
 
-def create_catalog(registry: Registry | None, settings: Settings) -> Catalog:
-    """The workflows of `registry`, or the shipped ones, with the settings' default and aliases."""
+def create_catalog(
+    registry: Registry | None, settings: Settings, *, complete: bool = True
+) -> Catalog:
+    """The workflows of `registry`, or the shipped ones, with the settings' default and aliases.
+
+    `complete`: what these name has to be among them. Raises `ConfigurationError`.
+    """
+    if registry is not None and isinstance(registry, Sized) and not len(registry):
+        raise ConfigurationError(
+            "The registry is empty, so there is nothing to serve; give Workflow classes: "
+            "[AnswerWorkflow], an Enum of them, or a mapping from model ids to them."
+        )
     if registry is None:
         from launchpad.workflows.workflow_registry import WorkflowRegistry
 
@@ -113,6 +126,7 @@ def create_catalog(registry: Registry | None, settings: Settings) -> Catalog:
         registry,
         default=settings.default_workflow,
         # As delivered it names a workflow of ours, which a user's registry need not have.
-        default_wanted="default_workflow" in settings.model_fields_set,
+        default_wanted=complete and "default_workflow" in settings.model_fields_set,
         aliases=settings.model_aliases,
+        aliases_wanted=complete,
     )

@@ -28,6 +28,8 @@ def show(catalog: Catalog, readiness: Readiness, url: str, settings: Settings) -
         console.print(line)
         if served.id in readiness.problems:
             console.print(Text(f"  {'':<{width}}  {readiness.problems[served.id]}", style="yellow"))
+    if catalog.served and catalog.default_id is None:
+        console.print("  No default: requests name their model, or set LAUNCHPAD_DEFAULT_WORKFLOW.")
     if catalog.left_out:
         console.print("\nNot served over chat")
         for left in catalog.left_out:

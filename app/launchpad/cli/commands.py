@@ -25,8 +25,9 @@ SERVE_HELP = """Serve workflows to any OpenAI client.
 
 TARGET is a module (shop.flows), an attribute of one (shop.flows:WorkflowRegistry), or a file
 (flows.py). Its registry is served: an Enum whose members are Workflow classes, else the Workflow
-classes that it defines. Model ids are the members' names in lower case, and `default`. Without
-TARGET the workflows that come with Launchpad are served.
+classes that it defines. Model ids are the members' names in lower case. `default`, or no model at
+all, means the only workflow, or the one that LAUNCHPAD_DEFAULT_WORKFLOW names (`streaming`, unless
+it is set). Without TARGET the workflows that come with Launchpad are served.
 
 \b
   launchpad serve
@@ -110,7 +111,8 @@ def serve(
     log_level: Annotated[
         str | None,
         typer.Option(
-            help="How much to log.  [default: info]",
+            help="From which level Launchpad and uvicorn log. Other loggers speak from warnings "
+            "on, or from the level that your code sets on them.  [default: info]",
             metavar="trace|debug|info|warning|error|critical",
         ),
     ] = None,

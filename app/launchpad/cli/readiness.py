@@ -11,7 +11,7 @@ from launchpad.errors import ConfigurationError
 from launchpad.models.config import AgentConfig, ModelProvider
 from launchpad.models.provider import check_config, resolve
 from launchpad.settings import Settings
-from launchpad.workflows.capabilities import agent_config_of
+from launchpad.workflows.capabilities import agent_config_of, declared_config_of
 from launchpad.workflows.catalog import ServedWorkflow
 
 __all__ = ["Readiness", "look_at", "preload"]
@@ -48,16 +48,28 @@ def look_at(served: Iterable[ServedWorkflow], settings: Settings) -> Readiness:
     """
     found = Readiness()
     for one in served:
-        for config in _configs(one.workflow):
+        for node in one.workflow.node_classes():
             try:
-                provider = resolve(config, settings).model_provider
-                found.asks_local_model |= provider is ModelProvider.LOCAL
-                check_config(config, settings)
+                config = declared_config_of(node)
             except ConfigurationError as error:
-                found.problems.setdefault(one.id, str(error))
-                if config.model_provider is None:
-                    found.default_problem = str(error)
+                found.problems.setdefault(one.id, f"{node.__name__}: {error}")
+                continue
+            if config is not None:
+                _look_at_model(config, one.id, found, settings)
     return found
+
+
+def _look_at_model(
+    config: AgentConfig, model_id: str, found: Readiness, settings: Settings
+) -> None:
+    try:
+        provider = resolve(config, settings).model_provider
+        found.asks_local_model |= provider is ModelProvider.LOCAL
+        check_config(config, settings)
+    except ConfigurationError as error:
+        found.problems.setdefault(model_id, str(error))
+        if config.model_provider is None:
+            found.default_problem = str(error)
 
 
 def preload(workflows: Iterable[type[Workflow]]) -> None:

@@ -16,10 +16,10 @@ from launchpad.errors import ConfigurationError, LaunchpadError, RequestError
 from launchpad.events import JsonDelta, RunEvent, RunFailed, TextDelta
 from launchpad.models import aclose_clients
 from launchpad.observe.logs import configure_logging
-from launchpad.settings import Settings
+from launchpad.settings import Settings, warn_of_unknown_variables
 from launchpad.stream.run_stream import EventStream
 from launchpad.wire.openai_chat.schema import OpenAIChatSchema
-from launchpad.workflows.catalog import ServedWorkflow
+from launchpad.workflows.catalog import Catalog, ServedWorkflow
 from launchpad.workflows.discover import load_registry
 
 __all__ = ["run"]
@@ -31,7 +31,11 @@ def run(
     """Run `workflow` with `message` and print what it says. Returns the exit code."""
     export(settings, target)
     configure_logging("warning")
-    served = create_catalog(load_registry(target), settings).find(workflow)
+    warn_of_unknown_variables()
+    # The settings may be a server's, of other workflows.
+    catalog = create_catalog(load_registry(target), settings, complete=False)
+    _refuse_left_out(catalog, workflow)
+    served = catalog.find(workflow)
     problem = look_at([served], settings).default_problem
     if problem is not None:
         raise ConfigurationError(problem)
@@ -39,6 +43,15 @@ def run(
         return asyncio.run(_run(served, message, as_json=as_json))
     except KeyboardInterrupt:
         return 130
+
+
+def _refuse_left_out(catalog: Catalog, workflow: str) -> None:
+    for one in catalog.left_out:
+        if one.id == workflow:
+            name = one.workflow.__name__
+            raise ConfigurationError(
+                f"{workflow} takes no message: {one.obstacle}. In Python, call {name}().run(…)."
+            )
 
 
 async def _run(served: ServedWorkflow, message: str, *, as_json: bool) -> int:

@@ -16,7 +16,7 @@ from launchpad.errors import ConfigurationError
 from launchpad.observe.logs import configure_logging
 from launchpad.server.ending import HURRY, end_within
 from launchpad.server.memory import starting
-from launchpad.settings import Settings
+from launchpad.settings import Settings, warn_of_unknown_variables
 
 __all__ = ["serve"]
 
@@ -53,6 +53,7 @@ def serve(target: str | None, settings: Settings, *, reload: bool = False) -> No
 
 def _serve(target: str | None, settings: Settings, *, reload: bool) -> None:
     configure_logging(settings.log_level)
+    warn_of_unknown_variables()
     _refuse_strangers(settings)
     export(settings, target)
     listening = _bind(settings)

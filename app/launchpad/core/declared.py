@@ -17,6 +17,8 @@ def check_node(workflow: str, where: str, node: Any) -> None:
     if not (isinstance(node, type) and issubclass(node, Node)):
         name = named(cast("object", node))
         remedy = f"; write {name}, not an instance" if isinstance(node, Node) else ""
+        if isinstance(node, str):
+            name, remedy = f"the str {node!r}", "; write the class itself, without quotes"
         raise DefinitionError(f"{workflow}: {where} is {name}, not a Node class{remedy}.")
     if inspect.isabstract(node):
         missing = ", ".join(sorted(node.__abstractmethods__))

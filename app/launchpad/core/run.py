@@ -167,6 +167,11 @@ class Run:
             raise failure from failure.__cause__
         if chosen is None:
             return None
+        if isinstance(chosen, str):
+            raise NodeError(
+                router.node_name,
+                f"routed to the str {chosen!r}; return the node's class, without quotes.",
+            )
         target = chosen if isinstance(chosen, type) else type(chosen)
         if target not in self._graph[type(router)].connections:
             raise NodeError(

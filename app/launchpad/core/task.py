@@ -7,7 +7,7 @@ import secrets
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from launchpad.errors import OutputError
+from launchpad.errors import DefinitionError, OutputError
 
 if TYPE_CHECKING:
     from launchpad.core.nodes.base import Node
@@ -63,9 +63,17 @@ class TaskContext:
         """What `node_class` produced, or `default` where it did not run.
 
         Raises `OutputError` where it ran and its output was lost, cut off by the token limit
-        for instance.
+        for instance, and `DefinitionError` for what is no class.
         """
-        name = node_class.__name__
+        try:
+            name = node_class.__name__
+        except AttributeError:
+            given: object = node_class
+            given = given if isinstance(given, str) else type(given).__name__
+            raise DefinitionError(
+                f"get_output takes the node's class; write get_output({given}), without quotes or "
+                "parentheses."
+            ) from None
         output = self.nodes.get(name, _MISSING)
         if output is not _MISSING:
             return output

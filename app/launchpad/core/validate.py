@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -118,12 +119,30 @@ def _check_config(workflow: str, config: NodeConfig) -> None:
                     f"{workflow}: {name} routes to {target.__name__}, which is not among its "
                     f"connections; add it to NodeConfig(node={name}, connections=[…])."
                 )
+        _check_chooses(workflow, config.node)
+
+
+def _check_chooses(workflow: str, router: type[BaseRouter]) -> None:
+    """A router needs something to choose by, unless code of its own may bring that."""
+    has_own_code = (
+        router.route is not BaseRouter.route
+        or router.process is not BaseRouter.process
+        or router.__init__ is not Node.__init__
+    )
+    if not (has_own_code or router.routes or router.fallback is not None):
+        raise DefinitionError(
+            f"{workflow}: {router.__name__} has no routes and no fallback, so nothing comes after "
+            "it; set routes = [MyRule(), …] or fallback = MyNode, or override route()."
+        )
 
 
 def _declared_targets(workflow: str, router: type[BaseRouter]) -> Iterator[type[Node]]:
     """What a router can name and we can see without running it."""
-    if (fallback := router.fallback) is not None:
-        yield fallback if isinstance(fallback, type) else type(fallback)
+    fallback: Any = router.fallback
+    if fallback is not None and not isinstance(fallback, property):
+        chosen = type(fallback) if isinstance(fallback, Node) else fallback
+        check_node(workflow, f"fallback of {router.__name__}", chosen)
+        yield chosen
     if isinstance(router.routes, property):
         return
     remedy = "routes = [MyRule(), …]"

@@ -19,6 +19,7 @@ from launchpad.errors import DefinitionError, RequestError
 from launchpad.models.scope import request_scope
 from launchpad.stream.mailbox import Mailbox
 from launchpad.stream.run_stream import EventStream, Producer
+from launchpad.wire.openai_chat.validation import explain
 
 __all__ = ["Workflow"]
 
@@ -139,8 +140,9 @@ class Workflow:
         try:
             return schema.model_validate(event)
         except ValidationError as error:
-            problem = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(str(part) for part in problem["loc"])
+            problem = explain(error.errors(include_url=False))
             raise RequestError(
-                f"The event does not fit {schema.__name__}: {where}: {problem['msg']}", param=where
+                f"The event does not fit {schema.__name__}: {problem.message}",
+                param=problem.param,
+                code=problem.code,
             ) from error

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import NoneType
-from typing import Any
+from typing import Any, cast
+
+from launchpad.errors import ConfigurationError
 
 
 class ModelProvider(StrEnum):
@@ -46,25 +48,32 @@ class RetryPolicy:
     max_retry_after: float = 20.0
 
 
+Instructions = str | Callable[..., Any]
+
+
 @dataclass(frozen=True, kw_only=True)
 class AgentConfig:
     """How an agent node's pydantic-ai `Agent` is built.
 
     `model_provider` and `model_name` left out mean the configured default model
-    (`LAUNCHPAD_MODEL`). `output_type` is anything that pydantic-ai takes as output type;
-    `system_prompt` and `instructions` are both sent with every request, in this order; `tools` run
-    on the server and stay hidden from the client. `base_url` and `api_key` win over the provider's
-    environment variables. `model_settings` are defaults: a request's own sampling parameters win.
+    (`LAUNCHPAD_MODEL`); a provider may also be given by its value, `"openai"`. `output_type` is
+    anything that pydantic-ai takes as output type; `system_prompt` and `instructions` are both sent
+    with every request, in this order; an agent's instructions may be functions, too, as pydantic-ai
+    takes them. `tools` run on the server and stay hidden from the client. `base_url` and `api_key`
+    win over the provider's environment variables. `model_settings` are defaults: a request's own
+    sampling parameters win.
 
     `retry` and `fallbacks` act before the first content only; what a client has seen is never
     begun again. A fallback is a model's name (at the same provider, or `PROVIDER:NAME`) or a
     config, of which what names the model and its `retry` are read.
+
+    Raises `ConfigurationError`, which says what to write, for fields of another type.
     """
 
     model_provider: ModelProvider | None = None
     model_name: str | None = None
     output_type: Any = str
-    instructions: str | None = None
+    instructions: Instructions | Sequence[Instructions] | None = None
     system_prompt: str | Sequence[str] = ()
     tools: Sequence[Any] = ()
     deps_type: type[Any] = NoneType
@@ -76,6 +85,104 @@ class AgentConfig:
     retry: RetryPolicy | None = None
     fallbacks: Sequence[AgentConfig | str] = ()
 
+    def __post_init__(self) -> None:
+        # One is made for every request, so a usual one costs no more than a look at its classes.
+        if (
+            self.model_provider.__class__ not in _PROVIDERS
+            or self.tools.__class__ not in _LISTS
+            or self.fallbacks.__class__ not in _LISTS
+            or self.instructions.__class__ not in _TEXTS
+            or self.retry.__class__ not in _RETRIES
+            or isinstance(self.output_type, str)
+        ):
+            _check(self)
+            object.__setattr__(self, "model_provider", provider_of(self.model_provider))
+
+
+_PROVIDERS: frozenset[type] = frozenset({NoneType, ModelProvider})
+_LISTS: frozenset[type] = frozenset({tuple, list})
+_TEXTS: frozenset[type] = frozenset({NoneType, str})
+_RETRIES: frozenset[type] = frozenset({NoneType, RetryPolicy})
+
+
+def provider_of(given: object) -> ModelProvider | None:
+    """`model_provider` as a config's author wrote it. Raises `ConfigurationError`."""
+    if given is None:
+        return None
+    try:
+        return ModelProvider(
+            given.strip().lower() if isinstance(given, str) else cast("Any", given)
+        )
+    except ValueError:
+        known = ", ".join(one.value for one in ModelProvider)
+        raise ConfigurationError(
+            f"model_provider is {said(given)}, not one of ModelProvider; use one of these, or its "
+            f"value: {known}."
+        ) from None
+
+
+def _check(config: AgentConfig) -> None:
+    for wrong in _wrong_fields(config):
+        raise ConfigurationError(wrong)
+
+
+def _wrong_fields(config: AgentConfig) -> Iterator[str]:
+    """What is wrong with each field, and what to write."""
+    output: object = config.output_type
+    if isinstance(output, str):
+        yield f"output_type is {said(output)}; write the type itself, without quotes."
+    tools: object = config.tools
+    if not isinstance(tools, Iterable) or isinstance(tools, str | Mapping | Iterator):
+        written = getattr(tools, "__name__", "…")
+        yield f"tools is {said(tools)}, not a list; write tools=[{written}]."
+    fallbacks: object = config.fallbacks
+    if isinstance(fallbacks, str | AgentConfig) or not isinstance(fallbacks, Iterable):
+        written = repr(str(fallbacks)) if isinstance(fallbacks, str) else "…"
+        yield f"fallbacks is {said(fallbacks)}, not a list; write fallbacks=[{written}]."
+    retry: object = config.retry
+    if retry is not None and not isinstance(retry, RetryPolicy):
+        attempts = retry if type(retry) is int else "…"
+        yield f"retry is {said(retry)}; write retry=RetryPolicy(attempts={attempts})."
+    instructions = config.instructions
+    if instructions is not None and not _are_instructions(instructions):
+        yield (f"instructions is {said(instructions)}; give a str, a function, or a list of these.")
+
+
+def check_parts(config: AgentConfig) -> None:
+    """Check what is in the config's lists, once for an agent. Raises `ConfigurationError`."""
+    for tool in config.tools:
+        # pydantic-ai's Tool is no function, and has one.
+        if not (callable(tool) or hasattr(tool, "function")):
+            raise ConfigurationError(
+                f"tools holds {said(tool)}; give functions, or pydantic-ai's Tool "
+                "objects. (A toolset is given to a run: toolsets=[…].)"
+            )
+    if isinstance(config.output_type, list | tuple):
+        for one in cast("Sequence[object]", config.output_type):
+            if isinstance(one, str):
+                raise ConfigurationError(
+                    f"output_type holds {said(one)}; write the type itself, without quotes."
+                )
+
+
+def _are_instructions(given: object) -> bool:
+    if isinstance(given, str) or callable(given):
+        return True
+    if not isinstance(given, list | tuple):
+        return False
+    return all(isinstance(one, str) or callable(one) for one in cast("Sequence[object]", given))
+
+
+def said(value: object) -> str:
+    """A value as an error names it: a text by itself, a function by its name, else its class."""
+    if value is None:
+        return "None"
+    if isinstance(value, str):
+        return f"the str {str(value)!r}"
+    if callable(value) and hasattr(value, "__name__"):
+        return str(value.__name__)
+    return f"a value of type {type(value).__name__}"
+
 
 def is_model_type(wanted: Any) -> bool:
     """Whether an output type is a class with fields: a pydantic model, dataclass or TypedDict."""
@@ -86,14 +193,16 @@ def is_model_type(wanted: Any) -> bool:
     )
 
 
-def instructions_of(config: AgentConfig) -> list[str]:
+def instructions_of(config: AgentConfig) -> list[Instructions]:
     """Both kinds as instructions, which reach the model in every request.
 
     pydantic-ai drops an agent's `system_prompt` where a message history is given, as the client's
     is here.
     """
-    prompts = config.system_prompt
-    return [
-        *([prompts] if isinstance(prompts, str) else prompts),
-        *([config.instructions] if config.instructions is not None else []),
-    ]
+    return [*_each(config.system_prompt), *_each(config.instructions)]
+
+
+def _each(given: Instructions | Sequence[Instructions] | None) -> Sequence[Instructions]:
+    if given is None:
+        return ()
+    return (given,) if isinstance(given, str) or callable(given) else given

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 from pydantic_ai import ModelSettings
 from pydantic_ai.direct import model_request_stream
@@ -41,7 +41,7 @@ class OpenAnswer:
 
     The request's sampling parameters, and with `allow_client_form` its tools and format, are
     merged in. Raises `ConfigurationError` for a config that needs an agent: tools that the server
-    runs, or an output type.
+    runs, an output type, or instructions that are functions.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class OpenAnswer:
         traced = instrumentation()
         learnt = None
         if traced is None and not (self._form and scope is not None and scope.has_form):
-            learnt = plain_request(model, instructions_of(config) or None, self._messages, settings)
+            learnt = plain_request(model, _texts_of(config) or None, self._messages, settings)
             if learnt is not None and (known := await learnt[0].open(learnt[1])) is not None:
                 known.live_only()
                 self._known = known
@@ -137,8 +137,19 @@ def _check(config: AgentConfig) -> None:
         )
 
 
-def _parameters(config: AgentConfig) -> ModelRequestParameters | None:
+def _texts_of(config: AgentConfig) -> list[str]:
     texts = instructions_of(config)
+    given = config.instructions
+    if given is not None and given.__class__ is not str and any(map(callable, texts)):
+        raise ConfigurationError(
+            "instructions has a function, which only an agent can call; give texts, or derive the "
+            "node from AgentStreamingNode."
+        )
+    return cast("list[str]", texts)
+
+
+def _parameters(config: AgentConfig) -> ModelRequestParameters | None:
+    texts = _texts_of(config)
     if not texts:
         return None
     return ModelRequestParameters(instruction_parts=[InstructionPart(content=t) for t in texts])

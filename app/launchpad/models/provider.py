@@ -17,7 +17,7 @@ from os import environ
 from typing import TYPE_CHECKING, cast
 
 from launchpad.errors import ConfigurationError, MissingConfigurationError
-from launchpad.models.config import AgentConfig, ModelProvider
+from launchpad.models.config import AgentConfig, ModelProvider, said
 from launchpad.models.extras import to_install
 from launchpad.models.loops import Memo, loop_scope
 from launchpad.models.override import model_override
@@ -126,6 +126,11 @@ def fallbacks_of(config: AgentConfig) -> list[AgentConfig]:
     for one in config.fallbacks:
         if isinstance(one, AgentConfig):
             found.append(replace(one, retry=one.retry or config.retry, fallbacks=()))
+        elif not isinstance(cast("object", one), str):
+            raise ConfigurationError(
+                f"fallbacks holds {said(one)}; give a model's name, "
+                "'PROVIDER:NAME', or an AgentConfig."
+            )
         elif one.partition(":")[0].lower() in frozenset(P):
             provider, name = parse_model_name(one)
             same = provider is config.model_provider
@@ -172,7 +177,10 @@ def check_config(config: AgentConfig, settings: Settings | None = None) -> None:
         return
     if needs.keys and not config.api_key and not any(environ.get(name) for name in needs.keys):
         names = " or ".join(needs.keys)
-        raise MissingConfigurationError(f"Models of {provider.value} need a key: set {names}.")
+        raise MissingConfigurationError(
+            f"Models of {provider.value} need a key: set {names} in the environment (.env is read "
+            "for LAUNCHPAD_* alone)."
+        )
 
 
 def takes_tools(config: AgentConfig, settings: Settings | None = None) -> bool:

@@ -1,6 +1,6 @@
 """What users need to test their own workflows, and what Launchpad's own tests use.
 
-    override_model    swap the model of every agent node, in the process
+    override_model    swap the model of every agent node, for the calling task or thread
     ScriptedModel     a pydantic-ai model that does what the test says
     ScriptedUpstream  the same as a server: OpenAI's and Anthropic's wire, faults on command
     serve             a real server for workflows or any ASGI app

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import typing
-from typing import Any, cast
 
 from launchpad.core.form import takes_form
-from launchpad.core.nodes.agent import AgentHolder
+from launchpad.core.nodes.agent import AgentHolder, config_of
 from launchpad.core.nodes.agent_streaming_node import AgentStreamingNode
 from launchpad.core.nodes.base import Node
 from launchpad.core.nodes.concurrent import ConcurrentNode
@@ -14,12 +13,12 @@ from launchpad.core.nodes.model_streaming_node import ModelStreamingNode
 from launchpad.core.nodes.router import BaseRouter
 from launchpad.core.workflow import Workflow
 from launchpad.errors import ConfigurationError
-from launchpad.models.config import AgentConfig
+from launchpad.models.config import AgentConfig, check_parts
 from launchpad.models.provider import takes_tools
 from launchpad.settings import Settings, get_settings
 from launchpad.wire.openai_chat.parameters import Capabilities
 
-__all__ = ["agent_config_of", "capabilities_of"]
+__all__ = ["agent_config_of", "capabilities_of", "declared_config_of"]
 
 
 def capabilities_of(workflow: type[Workflow], settings: Settings | None = None) -> Capabilities:
@@ -42,13 +41,25 @@ def capabilities_of(workflow: type[Workflow], settings: Settings | None = None) 
 
 def agent_config_of(node: type[Node]) -> AgentConfig | None:
     """The config of a node that asks a model; None where it has none, or only a run can tell."""
+    try:
+        return declared_config_of(node)
+    except ConfigurationError:
+        # The start has said what is wrong with it, and so will its run.
+        return None
+
+
+def declared_config_of(node: type[Node]) -> AgentConfig | None:
+    """As `agent_config_of`. Raises `ConfigurationError` for a config that is wrong in any run."""
     if not hasattr(node, "get_agent_config"):
         return None
     try:
-        config: object = cast("Any", node.instance()).get_agent_config()
+        config = config_of(node.instance())
+        check_parts(config)
+    except ConfigurationError:
+        raise
     except Exception:  # noqa: BLE001 - the user's code, which may read the run's event
         return None
-    return config if isinstance(config, AgentConfig) else None
+    return config
 
 
 def _may_take_tools(node: type[Node], settings: Settings) -> bool:

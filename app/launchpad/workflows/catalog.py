@@ -85,8 +85,8 @@ class Catalog:
     """Looks workflows up by model id: `default`, the ids themselves, then the aliases.
 
     `default` names the default workflow, where there is one of that name; `default_wanted`: there
-    has to be. Raises `ConfigurationError` where there is not, where an alias's target does not
-    exist, and for what is no registry or has two workflows of one id.
+    has to be. `aliases_wanted`: each alias's target has to be there. Raises `ConfigurationError`
+    where one is not, and for what is no registry or has two workflows of one id.
     """
 
     def __init__(
@@ -96,6 +96,7 @@ class Catalog:
         default: str | None = None,
         default_wanted: bool = False,
         aliases: Mapping[str, str] | None = None,
+        aliases_wanted: bool = True,
     ) -> None:
         self._all = {name: _serve(name, workflow) for name, workflow in members(registry).items()}
         self._served = {name: one for name, one in self._all.items() if one.obstacle is None}
@@ -110,7 +111,7 @@ class Catalog:
         self._default = default if default in self._served else None
         self._aliases = dict(aliases or {})
         for alias, target in self._aliases.items():
-            if target not in self._served and target != DEFAULT_ID:
+            if aliases_wanted and target not in self._served and target != DEFAULT_ID:
                 raise ConfigurationError(
                     f"LAUNCHPAD_MODEL_ALIASES maps {alias} to {target}, which is not served; there "
                     f"is {self._known() or 'nothing'}."
@@ -131,9 +132,12 @@ class Catalog:
         """The id that `default` stands for."""
         return self._default
 
-    def find(self, model: str) -> ServedWorkflow:
-        """The workflow that answers to `model`. Raises `UnknownModelError`, listing the known."""
-        name = model
+    def find(self, asked: str | None) -> ServedWorkflow:
+        """The workflow that answers to the model id `asked`; the default one where there is none.
+
+        Raises `UnknownModelError`, listing the known.
+        """
+        name = model = DEFAULT_ID if asked is None else asked
         known = name in self._served or (name == DEFAULT_ID and self._default is not None)
         if not known:
             name = self._aliases.get(model, self._aliases.get("*", model))
@@ -141,11 +145,18 @@ class Catalog:
             name = self._default
         served = self._served.get(name)
         if served is None:
-            raise UnknownModelError(
-                f"The model '{model}' does not exist. This server has: {self._known()}.",
-                param="model",
-            )
+            raise UnknownModelError(self._unknown(asked), param="model")
         return served
+
+    def _unknown(self, asked: str | None) -> str:
+        there_is = f"This server has: {self._known() or 'nothing'}."
+        if asked not in {None, DEFAULT_ID}:
+            return f"The model '{asked}' does not exist. {there_is}"
+        what = "The request asks for" if asked else "The request names no model, which means"
+        return (
+            f"{what} the default workflow, and this server has none; name one in `model`. "
+            f"{there_is} (LAUNCHPAD_DEFAULT_WORKFLOW sets the default.)"
+        )
 
     def _known(self) -> str:
         names = [*self._served, *([DEFAULT_ID] if self._default else [])]

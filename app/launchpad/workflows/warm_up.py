@@ -7,7 +7,9 @@ import logging
 from collections.abc import Callable, Iterable
 
 from launchpad.core.nodes.base import Node
+from launchpad.errors import ConfigurationError, MissingConfigurationError
 from launchpad.models.warm_up import exercise_pydantic_ai
+from launchpad.workflows.capabilities import declared_config_of
 from launchpad.workflows.catalog import ServedWorkflow
 
 __all__ = ["warm_up"]
@@ -20,12 +22,15 @@ async def warm_up(served: Iterable[ServedWorkflow]) -> asyncio.Task[None] | None
 
     Nodes whose provider's SDK takes seconds to import are prepared by the task that is returned,
     its imports in a thread, so that neither the start nor a request waits for them; cancel it to
-    stop. A node that cannot be prepared, for want of a key for instance, says so at its first run.
+    stop. A node that cannot be prepared, for want of a key for instance, says so at its first run;
+    one whose config is wrong is warned of, too.
     """
     classes = dict.fromkeys(n for one in served for n in one.workflow.node_classes())
     nodes = [node for node in map(_instance, classes) if node is not None]
     now = [node for node in nodes if not _tried(node.imports_sdk)]
     prepared = [_tried(node.prepare) for node in now]
+    for node in nodes:
+        _warn_of_wrong_config(node)
     if any(prepared):
         await exercise_pydantic_ai()
     later = [node for node in nodes if node not in now]
@@ -37,6 +42,15 @@ async def _prepare_later(nodes: Iterable[Node]) -> None:
         # Built in a thread, where no loop keeps it: only its imports are of use.
         await asyncio.to_thread(_tried, node.prepare)
         _tried(node.prepare)
+
+
+def _warn_of_wrong_config(node: Node) -> None:
+    try:
+        declared_config_of(type(node))
+    except MissingConfigurationError:
+        return
+    except ConfigurationError as error:
+        logger.warning("%s cannot run: %s", node.node_name, error)
 
 
 def _instance(node_class: type[Node]) -> Node | None:

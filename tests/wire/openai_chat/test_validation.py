@@ -1,8 +1,8 @@
 import json
-from typing import Any
+from typing import Any, Self
 
 import pytest
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from launchpad.wire.openai_chat.errors import validation_error_body
 from launchpad.wire.openai_chat.schema import OpenAIChatSchema
@@ -272,6 +272,19 @@ def test_what_is_no_object_at_all():
         "param": None,
         "code": "invalid_type",
     }
+
+
+def test_what_a_validator_says_of_the_whole_request():
+    class Booking(OpenAIChatSchema):
+        @model_validator(mode="after")
+        def check(self) -> Self:
+            raise ValueError("the shop is closed")
+
+    with pytest.raises(ValidationError) as caught:
+        Booking.model_validate({"messages": [USER]})
+    error = json.loads(validation_error_body(caught.value))["error"]
+    assert error["message"] == "the shop is closed."
+    assert (error["param"], error["code"]) == (None, "invalid_value")
 
 
 def test_further_problems_are_counted():

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import abstractmethod
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from launchpad.core.nodes.base import Node
 from launchpad.core.task import TaskContext
-from launchpad.errors import NodeError
+from launchpad.errors import ConfigurationError, NodeError
 from launchpad.models.agents.agent import build_agent
-from launchpad.models.config import AgentConfig, ModelProvider, RetryPolicy
+from launchpad.models.config import AgentConfig, ModelProvider, RetryPolicy, said
 from launchpad.models.provider import reads_upstream_itself
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class AgentHolder(Node):
 
     def imports_sdk(self) -> bool:
         """Whether the model is read by another provider's SDK than the one that is there."""
-        return not reads_upstream_itself(self.get_agent_config())
+        return not reads_upstream_itself(config_of(self))
 
     @cached_property
     def agent(self) -> Agent[Any, Any]:
@@ -68,10 +69,23 @@ class AgentNode(AgentHolder):
         return task_context
 
 
+def config_of(node: Any) -> AgentConfig:
+    """What `get_agent_config` of a node returns. Raises `ConfigurationError` for anything else."""
+    config: object = node.get_agent_config()
+    if isinstance(config, AgentConfig):
+        return config
+    if inspect.iscoroutine(config):
+        config.close()
+        raise ConfigurationError(
+            "get_agent_config is async; write a plain def get_agent_config(self) -> AgentConfig."
+        )
+    raise ConfigurationError(f"get_agent_config returned {said(config)}; return AgentConfig(…).")
+
+
 def build_agent_of(node: AgentHolder) -> Agent[Any, Any]:
     """The agent that `node` declares; the same for every run on one loop, but for its own tools."""
     return build_agent(
-        node.get_agent_config(),
+        config_of(node),
         streaming=node.streams,
         name=node.node_name,
         allow_client_form=node.takes_client_form,

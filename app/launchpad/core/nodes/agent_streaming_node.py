@@ -6,7 +6,7 @@ from asyncio import sleep
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from launchpad.core.nodes.agent import AgentHolder, conversation
+from launchpad.core.nodes.agent import AgentHolder, config_of, conversation
 from launchpad.core.task import TaskContext
 from launchpad.errors import OutputError
 from launchpad.events import FinishReason, JsonDelta
@@ -46,7 +46,7 @@ class AgentStreamingNode(AgentHolder):
     async def process(self, task_context: TaskContext) -> AsyncIterator[Any]:
         """Stream the agent's answer to the conversation of the event."""
         prompt, history = conversation(self.node_name, task_context.event)
-        config = self.get_agent_config()
+        config = config_of(self)
         if config.tools:
             async for chunk in self.stream_agent(prompt, message_history=history):
                 yield chunk
@@ -66,7 +66,7 @@ class AgentStreamingNode(AgentHolder):
         """
         from launchpad.models.agents.events import stream_agent_events
 
-        structured = self.get_agent_config().output_type is not str
+        structured = config_of(self).output_type is not str
         events = stream_agent_events(
             self.agent, user_prompt, node=self.node_name, structured=structured, **run
         )

@@ -66,8 +66,8 @@ class Node(ABC):
         context: TaskContext | None = getattr(self, "_task_context", None)
         if context is None:
             raise DefinitionError(
-                f"{self.node_name} has no task context outside a run; use the one that process() "
-                "is given."
+                f"{self.node_name} was made without a task context. A run gives it one, once it is "
+                f"made; in a test of your own write {self.node_name}(task_context)."
             )
         return context
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import importlib.util
+import inspect
 from abc import abstractmethod
 from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING, Any
@@ -12,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from launchpad.core.nodes.base import Node
 from launchpad.core.nodes.open_generators import OpenGenerators
 from launchpad.core.task import TaskContext
-from launchpad.errors import MissingConfigurationError, NodeError
+from launchpad.errors import DefinitionError, MissingConfigurationError, NodeError
 from launchpad.events import FinishReason, Usage
+from launchpad.models.config import said
 from launchpad.models.extras import to_install
 from launchpad.models.langchain import build_aside
 from launchpad.models.loops import loop_scope
@@ -161,7 +163,23 @@ def _build(node_class: type[LangChainStreamingNode]) -> Runnable[Any, Any]:
         )
     # What `process` needs, imported here because this is a thread.
     importlib.import_module("launchpad.core.nodes.langchain_words")
-    return node_class.instance().get_runnable()
+    return _checked(node_class.instance().get_runnable())
+
+
+def _checked(found: Any) -> Runnable[Any, Any]:
+    """What `get_runnable` gave. Raises `DefinitionError` where that does not stream."""
+    if hasattr(found, "astream"):
+        runnable: Runnable[Any, Any] = found
+        return runnable
+    if inspect.iscoroutine(found):
+        found.close()
+        raise DefinitionError("get_runnable is async; write a plain def, which runs in a thread.")
+    if inspect.isroutine(found):
+        name = found.__name__
+        raise DefinitionError(
+            f"get_runnable returned the function {name}; return RunnableLambda({name})."
+        )
+    raise DefinitionError(f"get_runnable returned {said(found)}; return a LangChain Runnable.")
 
 
 def _forget_failed(

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
-from launchpad.core.nodes.agent import conversation
+from launchpad.core.nodes.agent import config_of, conversation
 from launchpad.core.nodes.base import Node
 from launchpad.core.task import TaskContext
-from launchpad.models.config import AgentConfig
+from launchpad.errors import NodeError
+from launchpad.models.config import AgentConfig, said
 from launchpad.models.provider import build_model, reads_upstream_itself
 from launchpad.models.scope import count_usage, request_scope
 
@@ -34,12 +36,12 @@ class ModelStreamingNode(Node):
 
     def prepare(self) -> bool:
         """Build the model."""
-        build_model(self.get_agent_config())
+        build_model(config_of(self))
         return True
 
     def imports_sdk(self) -> bool:
         """Whether the model is read by another provider's SDK than the one that is there."""
-        return not reads_upstream_itself(self.get_agent_config())
+        return not reads_upstream_itself(config_of(self))
 
     def get_messages(self, task_context: TaskContext) -> Sequence[ModelMessage]:
         """What the model is to go on with: by default the event's whole conversation."""
@@ -61,9 +63,32 @@ class ModelStreamingNode(Node):
         form = self.takes_client_form
         structured = form and scope is not None and scope.response_format is not None
         messages = self.get_messages(task_context)
-        async with OpenAnswer(self.get_agent_config(), messages, allow_client_form=form) as answer:
+        if type(self).get_messages is not ModelStreamingNode.get_messages:
+            _check_messages(self.node_name, messages)
+        async with OpenAnswer(config_of(self), messages, allow_client_form=form) as answer:
             async for batch in answer.batches(self.node_name, structured=structured):
                 for event in batch:
                     yield event
             self._finish_reason = answer.finish_reason
             count_usage(answer.usage)
+
+
+def _check_messages(node: str, given: object) -> None:
+    """What a node's own `get_messages` gave has to be pydantic-ai's. Raises `NodeError`."""
+    from pydantic_ai.messages import ModelRequest, ModelResponse
+
+    if inspect.iscoroutine(given):
+        given.close()
+        raise NodeError(node, "get_messages is async; write a plain def get_messages.")
+    wrong = given
+    if isinstance(given, list | tuple):
+        items = cast("Sequence[object]", given)
+        strange = [one for one in items if not isinstance(one, ModelRequest | ModelResponse)]
+        if not strange:
+            return
+        wrong = strange[0]
+    raise NodeError(
+        node,
+        f"get_messages gave {said(wrong)}; return a list of pydantic-ai's messages: "
+        "[ModelRequest(parts=[UserPromptPart('…')])], or change what super().get_messages gives.",
+    )

@@ -7,7 +7,7 @@ import inspect
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from launchpad.models.config import AgentConfig, instructions_of, is_model_type
+from launchpad.models.config import AgentConfig, check_parts, instructions_of, is_model_type
 from launchpad.models.loops import Memo, loop_scope
 from launchpad.models.override import model_override
 from launchpad.models.provider import build_model, model_settings_key, resolve
@@ -35,8 +35,9 @@ def build_agent(
     """The agent for `config`: the same one for equal arguments on one event loop.
 
     That one refuses to have anything registered on it (`SharedAgent`). One that is built without a
-    loop is the caller's own, and so is one with tools of the `holder`'s: its methods, or functions
-    that are made with its config. To keep it would keep all that such a run had. `streaming` wraps
+    loop is the caller's own, and so is one with tools or instructions of the `holder`'s: its
+    methods, or functions that are made with its config. To keep it would keep all that such a run
+    had. `streaming` wraps
     its model in `StreamingModel`; `allow_client_form` is that one's. Raises `ConfigurationError`.
     """
     settings = settings or get_settings()
@@ -54,6 +55,11 @@ def build_agent(
     except RuntimeError:
         return build(shared=False)
     if any(_is_of_a_run(tool, holder) for tool in config.tools):
+        return build(shared=False)
+    text = config.instructions
+    if not (text is None or isinstance(text, str)) and any(
+        _is_of_a_run(one, holder) for one in instructions_of(config)
+    ):
         return build(shared=False)
     memo: Memo[Agent[Any, Any]] = loop_scope().memo(_AGENTS)
     # The kept agent holds the model that stands in, so its id names no other one.
@@ -88,6 +94,7 @@ def _arguments(
     config: AgentConfig, model: Model, *, streaming: bool, name: str | None, form: bool
 ) -> dict[str, Any]:
     """What pydantic-ai's `Agent` is made of."""
+    check_parts(config)
     output = structured_output(config, model)
     if streaming:
         from launchpad.models.agents.streaming_model import StreamingModel

@@ -64,7 +64,11 @@ def _absent(kind: type[AbstractCapability[Any]]) -> type[AbstractCapability[Any]
 
 def may_run_lean(arguments: Mapping[str, Any]) -> bool:
     """Whether an agent of `arguments`, else of text and numbers, holds no code told of a run."""
-    return not arguments["tools"] and _is_data_type(arguments["output_type"])
+    return (
+        not arguments["tools"]
+        and _is_text(arguments["instructions"])
+        and _is_data_type(arguments["output_type"])
+    )
 
 
 def is_lean_run(given: Mapping[str, Any]) -> bool:

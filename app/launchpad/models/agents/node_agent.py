@@ -122,6 +122,12 @@ class _Streamed:
     async def __aexit__(self, *error: Any) -> Any:
         return await self._run.__aexit__(*error)
 
+    def __enter__(self) -> NoReturn:
+        raise DefinitionError("Write async with agent.run_stream(…) as result, not with.")
+
+    def __exit__(self, *error: object) -> None:
+        """Never reached; `with` looks for it first."""
+
 
 _overridden: ContextVar[bool] = ContextVar("launchpad.overridden_agents", default=False)
 """Some shared agent is overridden here, and its lean twin knows nothing of it."""

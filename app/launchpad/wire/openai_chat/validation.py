@@ -29,6 +29,7 @@ _BOUNDS = {
 }
 _DISCRIMINATORS = {"by_role()": "role", "by_type()": "type", "by_choice()": "type"}
 _SHAPES = {"by_shape()": "a string or an array", "by_choice()": "a string or an object"}
+_NO_OBJECT = frozenset({"dict_type", "model_type", "model_attributes_type"})
 _LONGEST_QUOTE = 64
 
 
@@ -74,8 +75,11 @@ def _explain(error: Mapping[str, Any]) -> Problem:
         reason = context.get("error", "it cannot be parsed")
         return Problem(f"The body is not valid JSON: {reason}.", None, "invalid_json")
     param = context.get("param") or param_of(error["loc"])
-    if param is None:
+    if param is None and kind in _NO_OBJECT:
         return Problem("The body has to be a JSON object.", None, "invalid_type")
+    if param is None:
+        # What a validator of the whole request says: one of the workflow's own schema, usually.
+        return Problem(f"{_reason(error, context)}.", None, context.get("code", "invalid_value"))
     if kind == "missing":
         return _missing(param)
     if kind in {"union_tag_invalid", "union_tag_not_found"}:
@@ -166,9 +170,13 @@ def _wrong_length(kind: str, param: str, context: Mapping[str, Any]) -> Problem 
 
 
 def _invalid(param: str, error: Mapping[str, Any], context: Mapping[str, Any]) -> Problem:
-    reason = str(context["error"]) if error["type"] == "value_error" else str(error["msg"])
     code = context.get("code", "invalid_value")
-    return Problem(f"Invalid '{param}': {reason.rstrip('.')}.", param, code)
+    return Problem(f"Invalid '{param}': {_reason(error, context)}.", param, code)
+
+
+def _reason(error: Mapping[str, Any], context: Mapping[str, Any]) -> str:
+    reason = str(context["error"]) if error["type"] == "value_error" else str(error["msg"])
+    return reason.rstrip(".")
 
 
 def _kind(value: object) -> str:
