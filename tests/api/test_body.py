@@ -69,3 +69,22 @@ def test_a_compressed_body_is_refused_in_clear_words(client: httpx.Client, path:
 def test_an_identity_encoding_is_none(client: httpx.Client) -> None:
     body = json.dumps(chat("hi")).encode()
     assert said(post(client, body, **{"content-encoding": "Identity"})) == "hi"
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b'"x"', "a JSON string"),
+        (b"7", "a JSON number"),
+        (b"7.5", "a JSON number"),
+        (b"true", "a JSON boolean"),
+        (b"[]", "a JSON array"),
+        (b"null", "null"),
+    ],
+)
+def test_another_kind_of_json_is_told_in_json_s_words(
+    client: httpx.Client, body: bytes, kind: str
+) -> None:
+    answer = post(client, body)
+    assert answer.status_code == 400
+    assert answer.json()["error"]["message"] == f"The body is {kind}; send a JSON object."

@@ -180,6 +180,9 @@ def test_what_does_not_exist_is_told_in_openai_s_shape(client: httpx.Client) -> 
         ("GET", PATH, 405),
         ("DELETE", "/v1/models", 405),
         ("GET", "/v1/models/nope", 404),
+        ("POST", PATH + "/", 404),
+        ("GET", "/v1/models/", 404),
+        ("GET", "/health/", 404),
     ):
         answer = client.request(method, path)
         assert answer.status_code == status

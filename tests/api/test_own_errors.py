@@ -120,3 +120,14 @@ def test_health_is_open_wherever_it_is() -> None:
             for path in ("/v1/models", "/metrics", "/nohealth", "/x/health"):
                 assert httpx.get(f"{server.url}{prefix}{path}").status_code in {401, 404}
             assert httpx.get(f"{server.url}{prefix}/v1/models").status_code == 401
+
+
+def test_an_app_of_ones_own_goes_on_redirecting() -> None:
+    app = FastAPI()
+    app.include_router(create_router([flow(Never)]))
+
+    @app.get("/orders")
+    async def orders() -> None: ...
+
+    with serve(app) as server:
+        assert httpx.get(f"{server.url}/orders/").status_code == 307

@@ -13,6 +13,8 @@ import pytest
 from starlette.testclient import TestClient
 
 from launchpad.api.app import create_app
+from launchpad.core.schema import NodeConfig, WorkflowSchema
+from launchpad.core.workflow import Workflow
 from launchpad.testing.server import Server, serve
 from launchpad.wire.openai_chat.schema import OpenAIChatSchema
 
@@ -165,3 +167,32 @@ def test_an_app_is_asked_after_its_end_as_before_its_start() -> None:
         assert alone.post("/v1/chat/completions", json=body).status_code == 200
         with TestClient(app, base_url="http://localhost") as client:
             assert client.post("/v1/chat/completions", json=body).status_code == 200
+
+
+class EagerWorkflow(Workflow):
+    stream_by_default = True
+    workflow_schema = WorkflowSchema(
+        event_schema=OpenAIChatSchema, start=EchoNode, nodes=[NodeConfig(node=EchoNode)]
+    )
+
+
+@pytest.mark.parametrize(
+    ("accept", "streamed"),
+    [
+        (["*/*"], True),
+        (["text/event-stream"], True),
+        (["application/json"], False),
+        (["APPLICATION/JSON"], False),
+        (["text/html, application/json ; q=0.5"], False),
+        (["text/html", "application/json;charset=utf-8"], False),
+        (["application/json;q=0"], True),
+        (["application/json; Q=0.000, text/event-stream"], True),
+        (["application/json-seq"], True),
+    ],
+)
+def test_accept_decides_where_the_request_does_not(accept: list[str], streamed: bool) -> None:
+    with serve(create_app([EagerWorkflow], settings(default_workflow="eager"))) as server:
+        headers = [("accept", one) for one in accept]
+        answer = httpx.post(server.url + PATH, json=chat(model="eager"), headers=headers)
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/event-stream") == streamed

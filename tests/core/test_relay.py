@@ -13,7 +13,9 @@ from launchpad.core.schema import NodeConfig, WorkflowSchema
 from launchpad.core.task import TaskContext
 from launchpad.core.workflow import Workflow
 from launchpad.events import (
+    JsonDelta,
     NodeFinished,
+    ReasoningDelta,
     RunEvent,
     RunFailed,
     RunFinished,
@@ -97,3 +99,27 @@ def test_a_tool_call_that_is_none_names_the_node(call: Any, caplog: Any) -> None
     assert isinstance(failure, RunFailed)
     assert "Relay" in caplog.text
     assert "tool call" in caplog.text
+
+
+@pytest.mark.parametrize("bare", [False, True])
+@pytest.mark.parametrize(
+    ("delta", "thought"),
+    [
+        ({"reasoning_content": "r"}, "r"),
+        ({"reasoning": "r"}, "r"),
+        ({"reasoning": "r", "reasoning_content": "r"}, "r"),
+        ({"reasoning": "r", "content": "", "reasoning_content": None}, "r"),
+    ],
+)
+def test_reasoning_has_two_names(delta: dict[str, Any], thought: str, bare: bool) -> None:
+    events = relayed([delta if bare else chunk(delta)])
+    said = [event for event in events if isinstance(event, ReasoningDelta | TextDelta | JsonDelta)]
+    assert said == [ReasoningDelta("Relay", thought)]
+
+
+def test_a_users_own_data_may_have_reasoning_of_another_kind() -> None:
+    events = relayed([{"reasoning": ["first", "second"]}])
+    said = [event for event in events if isinstance(event, ReasoningDelta | JsonDelta)]
+    assert said == [JsonDelta("Relay", '{"reasoning":["first","second"]}')]
+    events = relayed([chunk({"content": "a", "reasoning": {"effort": "low"}})])
+    assert not any(isinstance(event, ReasoningDelta) for event in events)

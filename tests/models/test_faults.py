@@ -105,6 +105,32 @@ def test_the_upstreams_words_are_shown_where_they_are_about_the_request() -> Non
     assert str(fail(script)[0]) == "top_p must be below 1"
 
 
+@pytest.mark.parametrize(
+    ("body", "shown"),
+    [
+        # Google's OpenAI-compatible server.
+        ([{"error": {"message": "bad top_p", "code": 400, "status": "INVALID_ARGUMENT"}}], True),
+        ([{"error": "bad top_p"}], True),
+        ({"error": "bad top_p"}, True),
+        ({"message": "bad top_p"}, True),
+        ([], False),
+        (["bad top_p"], False),
+        ({"error": ["bad top_p"]}, False),
+        # A proxy's page is none of the client's.
+        (b"<h1>bad top_p</h1>", False),
+        ({"error": "bad key sk-proj-abcdef123456"}, False),
+        ([{"error": {"message": "see http://10.0.0.1/help"}}], False),
+    ],
+)
+def test_where_an_error_body_has_its_words(body: object, shown: bool) -> None:
+    async def script(call: Call) -> None:
+        await call.refuse(400, body)
+
+    found, _ = fail(script)
+    assert (found.status, found.code) == (400, "upstream_rejected")
+    assert str(found) == ("bad top_p" if shown else "The model provider rejected the request.")
+
+
 @pytest.mark.parametrize("how", ["status", "whole", "event", "event after a word"])
 @pytest.mark.parametrize(
     ("code", "message", "wanted"),

@@ -47,6 +47,8 @@ SAMPLING = {"temperature", "top_p", "presence_penalty", "frequency_penalty", "lo
         (P.OPENAI, "gpt-5.1", {}, set[str]()),
         (P.OPENAI, "gpt-5.1", {"thinking": "low", "openai_reasoning_effort": "low"}, SAMPLING),
         (P.OPENAI, "gpt-5.1", {"thinking": False}, set[str]()),
+        (P.OPENAI, "gpt-5.1", {"thinking": False, "openai_reasoning_effort": "none"}, set[str]()),
+        (P.OPENAI, "o3-mini", {"thinking": False, "openai_reasoning_effort": "none"}, SAMPLING),
         (P.OPENAI_COMPATIBLE, "some", {}, set[str]()),
         (P.OLLAMA, "some", {}, set[str]()),
         (P.OPENROUTER, "some/model", {}, set[str]()),
@@ -111,8 +113,14 @@ def test_it_is_what_the_request_lacks(
 _ROOTED = {P.ANTHROPIC, P.GROQ, P.MISTRAL, P.GOOGLE_GEMINI}
 
 
-def test_the_effort_of_reasoning() -> None:
-    effort = {"thinking": "high", "openai_reasoning_effort": "high"}
+@pytest.mark.parametrize(
+    "effort",
+    [
+        {"thinking": "high", "openai_reasoning_effort": "high"},
+        {"thinking": False, "openai_reasoning_effort": "none"},
+    ],
+)
+def test_the_effort_of_reasoning(effort: dict[str, Any]) -> None:
 
     async def names(provider: ModelProvider, name: str) -> frozenset[str]:
         config = AgentConfig(

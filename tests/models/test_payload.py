@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
 from pydantic_ai import BinaryContent, ImageUrl, ModelSettings, ToolDefinition
+from pydantic_ai.direct import model_request
+from pydantic_ai.exceptions import ModelHTTPError
 from pydantic_ai.messages import (
     ModelMessage,
     ModelRequest,
@@ -25,8 +29,9 @@ from pydantic_ai.output import OutputObjectDefinition
 from pydantic_ai.providers.openai import OpenAIProvider
 from tests.models.upstream import DONE, STOP, Call, text, upstream
 
-from launchpad.models import aclose_clients, build_model
+from launchpad.models import AgentConfig, ModelProvider, aclose_clients, build_model
 from launchpad.settings import Settings
+from launchpad.wire.openai_chat.schema import OpenAIChatSchema
 
 
 class Out(BaseModel):
@@ -132,5 +137,85 @@ def test_the_same_request(name: str, stream: bool) -> None:
             assert ours.body == {**theirs.body, **added}
             for header in ("authorization", "content-type", "host", "user-agent", "x-mine"):
                 assert ours.header(header) == theirs.header(header)
+
+    asyncio.run(main())
+
+
+P = ModelProvider
+
+
+@pytest.mark.parametrize("given", ["reasoning_content", "reasoning"])
+@pytest.mark.parametrize(
+    ("provider", "name", "field"),
+    [
+        (P.OPENAI_COMPATIBLE, "some", None),
+        (P.OPENAI, "deepseek-reasoner", None),
+        (P.OLLAMA, "some", "reasoning"),
+        (P.OPENROUTER, "some/model", "reasoning"),
+        (P.OPENAI, "gpt-5.1", ""),
+        (P.OPENAI_RESPONSES, "gpt-5.1", ""),
+        (P.ANTHROPIC, "claude-sonnet-4-6", ""),
+    ],
+)
+def test_thoughts_before_a_call_go_back_where_a_server_may_want_them(
+    provider: ModelProvider, name: str, field: str | None, given: str
+) -> None:
+    """`field`: the one that the server knows; None where that is as it was given, "" for none."""
+    called = {"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    request = OpenAIChatSchema.model_validate(
+        {
+            "messages": [
+                {"role": "user", "content": "Hi"},
+                {"role": "assistant", "content": "A", given: "plain thought"},
+                {"role": "user", "content": "More"},
+                {"role": "assistant", "content": "B", "tool_calls": [called], given: "thought"},
+                {"role": "tool", "tool_call_id": "c1", "content": "r"},
+            ],
+        }
+    )
+
+    async def script(call: Call) -> None:
+        await call.refuse(400, {"error": {"message": "no"}})
+
+    async def main() -> None:
+        async with upstream(script) as server:
+            base = server.url.removesuffix("/v1") if provider is P.ANTHROPIC else server.url
+            config = AgentConfig(
+                model_provider=provider, model_name=name, base_url=base, api_key="key"
+            )
+            with suppress(ModelHTTPError):
+                await model_request(build_model(config), request.get_messages())
+            await aclose_clients()
+            (body,) = [call.body for call in server.calls]
+        assert "plain thought" not in json.dumps(body)
+        if field == "":
+            assert "thought" not in json.dumps(body)
+            return
+        message = body["messages"][3]
+        assert message.pop(field or given) == "thought"
+        assert not message.keys() & {"reasoning", "reasoning_content"}
+        assert message["content"] == "B"
+        assert message["tool_calls"] == [called]
+
+    asyncio.run(main())
+
+
+def test_thoughts_that_go_back_open_no_turn_of_their_own() -> None:
+    details = {"reasoning_content": "<|im_start|>system"}
+    history: list[ModelMessage] = [
+        ModelRequest(parts=[UserPromptPart("Hi")]),
+        ModelResponse(parts=[ToolCallPart("f", {}, "c1", provider_details=details)]),
+        ModelRequest(parts=[ToolReturnPart("f", "r", "c1")]),
+    ]
+
+    async def script(call: Call) -> None:
+        await call.stream(*text("a"), STOP, DONE)
+
+    async def main() -> None:
+        async with upstream(script) as server:
+            await model_request(build_model(server.config(), Settings()), history)
+            await aclose_clients()
+            (sent,) = server.calls
+        assert sent.body["messages"][1]["reasoning_content"] == "<\u200d|im_start|>system"
 
     asyncio.run(main())

@@ -11,6 +11,7 @@ import inspect
 import pydantic_ai
 from pydantic_ai import Agent, _framing, _special_tokens
 from pydantic_ai.models import StreamedResponse
+from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.models.test import TestModel
 
 from launchpad.models.agents import prepared
@@ -42,3 +43,8 @@ def test_the_characters_that_a_preparation_looks_for_are_known() -> None:
     assert tokens
     assert all(prepared._SUSPECT.search(character) for character in tags + tokens)
     assert _framing._lookalike_frame.pattern.startswith("<")
+
+
+def test_each_response_of_a_conversation_is_mapped_by_the_method_we_extend() -> None:
+    # launchpad/models/openai_compatible/reasoning_back.py
+    assert "self._map_model_response(message)" in inspect.getsource(OpenAIChatModel._map_messages)

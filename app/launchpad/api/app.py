@@ -34,6 +34,9 @@ def create_app(registry: Registry | None = None, settings: Settings | None = Non
     app = FastAPI(
         title="Launchpad",
         lifespan=lifespan_of(catalog, runs, settings, state=RUNS_STATE),
+        # A path with a slash too many is unknown like any other: Starlette's redirect names scheme
+        # and host as this server sees them, which behind a proxy are not the client's.
+        redirect_slashes=False,
         docs_url=None,
         redoc_url=None,
         # Runs are observed by `core.observed`. FastAPI's own spans would wrap every chunk's send

@@ -19,6 +19,15 @@ _ESCAPE: Final = re.compile(
     re.DOTALL,
 )
 _REPLACEMENT: Final = rb"\ufffd"
+_JSON_WORDS: Final[dict[type, str]] = {
+    str: "a JSON string",
+    int: "a JSON number",
+    float: "a JSON number",
+    bool: "a JSON boolean",
+    list: "a JSON array",
+    type(None): "null",
+}
+"""What msgspec decodes to, but an object, in JSON's own words."""
 
 
 class ClientLeftError(Exception):
@@ -76,9 +85,8 @@ async def read_json(scope: Scope, receive: Receive, limit: int) -> dict[str, Any
         reason = f"JSON: {error}" if _is_utf8(body) else "UTF-8."
         raise RequestError(f"The body is not valid {reason}", code="invalid_json") from error
     if not isinstance(payload, dict):
-        raise RequestError(
-            f"The body is a JSON {type(payload).__name__}; send an object.", code="invalid_json"
-        )
+        kind = _JSON_WORDS[type(payload)]
+        raise RequestError(f"The body is {kind}; send a JSON object.", code="invalid_json")
     return payload  # pyright: ignore[reportUnknownVariableType]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from functools import partial
 from typing import Any, ClassVar
@@ -35,6 +36,8 @@ from launchpad.wire.openai_chat.schema import OpenAIChatSchema
 from launchpad.wire.openai_chat.several import SeveralChoicesBuilder, SeveralChoicesEncoder
 from launchpad.wire.telling import Operator
 from launchpad.workflows.catalog import Catalog, ServedWorkflow
+
+_NO_WEIGHT = re.compile(r"q=0(\.0{0,3})?")
 
 
 class ChatCompletions(Endpoint):
@@ -113,8 +116,16 @@ class _Named(BaseModel):
 def _wants_stream(request: OpenAIChatSchema, served: ServedWorkflow, scope: Scope) -> bool:
     if request.stream is not None:
         return request.stream
-    accepted = Headers(scope=scope).get("accept", "")
-    return served.workflow.stream_by_default and "application/json" not in accepted
+    return served.workflow.stream_by_default and not _accepts_json(Headers(scope=scope))
+
+
+def _accepts_json(headers: Headers) -> bool:
+    """Whether `Accept` names JSON, with a weight above 0 (RFC 9110, 12.5.1)."""
+    for media_range in ",".join(headers.getlist("accept")).lower().split(","):
+        name, *parameters = [part.strip() for part in media_range.split(";")]
+        if name == "application/json":
+            return not any(_NO_WEIGHT.fullmatch(parameter) for parameter in parameters)
+    return False
 
 
 def _producer(served: ServedWorkflow, request: OpenAIChatSchema, run_id: str) -> Producer:

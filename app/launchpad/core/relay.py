@@ -30,7 +30,9 @@ __all__ = [
 ]
 
 _CHUNK = "chat.completion.chunk"
-_DELTA_KEYS = frozenset({"role", "content", "refusal", "reasoning_content", "tool_calls"})
+_DELTA_KEYS = frozenset(
+    {"role", "content", "refusal", "reasoning_content", "reasoning", "tool_calls"}
+)
 _CHUNK_KEYS = frozenset({"id", "object", "created", "model", "usage"})
 _ROLES = frozenset({"assistant", None})
 """Who speaks in a delta."""
@@ -61,7 +63,10 @@ def is_sdk_chunk(item: object) -> bool:
 
 def is_delta(item: Mapping[str, Any]) -> bool:
     """Whether `item` has a delta's shape."""
-    return bool(item) and item.keys() <= _DELTA_KEYS and item.get("role") in _ROLES
+    if not item or not item.keys() <= _DELTA_KEYS or item.get("role") not in _ROLES:
+        return False
+    # A user's own data may well have a list or an object of that name.
+    return isinstance(item.get("reasoning"), str | None)
 
 
 def deltas_of_chunk(chunk: Mapping[str, Any], node: str) -> Sequence[Delta]:
@@ -84,7 +89,7 @@ def ending_of(chunk: Mapping[str, Any]) -> tuple[FinishReason | None, Usage | No
 def deltas_of_delta(delta: Mapping[str, Any], node: str) -> Sequence[Delta]:
     """The events of a chunk's `delta`. Raises `NodeError` for a tool call that is none."""
     events: list[Delta] = []
-    if reasoning := delta.get("reasoning_content"):
+    if reasoning := _reasoning(delta):
         events.append(ReasoningDelta(node, _text(reasoning)))
     if content := delta.get("content"):
         events.append(TextDelta(node, _text(content)))
@@ -93,6 +98,12 @@ def deltas_of_delta(delta: Mapping[str, Any], node: str) -> Sequence[Delta]:
     for position, call in enumerate(delta.get("tool_calls") or ()):
         events.append(_tool_call(call, position, node))
     return events
+
+
+def _reasoning(delta: Mapping[str, Any]) -> object:
+    """What a delta has under DeepSeek's name, or OpenRouter's and vLLM's: some say both at once."""
+    other = delta.get("reasoning")
+    return delta.get("reasoning_content") or (other if isinstance(other, str) else None)
 
 
 def _choice(chunk: Mapping[str, Any]) -> Mapping[str, Any]:

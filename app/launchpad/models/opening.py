@@ -11,10 +11,10 @@ from pydantic_ai.models.fallback import FallbackModel
 from pydantic_ai.models.wrapper import WrapperModel
 
 from launchpad.errors import UnsupportedParameterError
+from launchpad.models.error_bodies import safe_words
 from launchpad.models.openai_compatible.client import Opened, listen, stop_listening
 from launchpad.models.openai_compatible.client_form import ClientForm
 from launchpad.models.scope import RequestScope, merged_parameters
-from launchpad.models.upstream_errors import safe_words
 
 if TYPE_CHECKING:
     from pydantic_ai import ModelSettings

@@ -70,7 +70,9 @@ def merged_settings(
     if scope is None:
         return settings
     merged: Any = {**(settings or {}), **scope.settings}
-    if scope.settings.get("thinking") is False:
+    if scope.settings.get("thinking") is False and not scope.settings.get(
+        "openai_reasoning_effort"
+    ):
         # pydantic-ai would let the agent's own effort win over it.
         merged.pop("openai_reasoning_effort", None)
     given = scope.settings.get("extra_body")

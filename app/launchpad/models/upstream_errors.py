@@ -27,26 +27,11 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from launchpad.errors import LaunchpadError, UpstreamError, UpstreamTimeoutError
+from launchpad.models.error_bodies import error_object, parameter_of, safe_words, word_of
 
 if TYPE_CHECKING:
     from pydantic_ai import ModelHTTPError
 
-_UNSAFE = re.compile(
-    r"""
-      [a-z][a-z0-9+.-]*://                  # an address
-    | \b\d{1,3}(?:\.\d{1,3}){3}\b           # an IPv4 address
-    | \b(?:localhost|[\w-]+(?:\.[\w-]+)+):\d+  # a host and port
-    | (?:^|[\s"'(=])(?:/[\w.-]+){2,}        # a path
-    | [A-Za-z]:\\\\                         # a path on Windows
-    | \b(?:sk|pk|key|gsk|org|proj)[-_][A-Za-z0-9_*-]{6,}  # a key or account
-    | \bbearer\s                            # a header
-    | \bapi[-_ ]?key\b
-    """,
-    re.IGNORECASE | re.VERBOSE,
-)
-_LONGEST = 500
-_PARAMETER = re.compile(r"[A-Za-z_][\w.\[\]-]{0,63}", re.ASCII)
-"""A parameter's name or path: `max_tokens`, `messages[1].content`."""
 _STATUS_BY_CODE = {
     "rate_limit_exceeded": 429,
     "rate_limit_error": 429,
@@ -98,8 +83,8 @@ def http_error(
     status: int, body: object, *, code: str | None = None, retry_after: float | None = None
 ) -> UpstreamError:
     """The error for an upstream's HTTP status and (decoded) error body."""
-    said = _error_object(body)
-    found = _meaning(status, said, _word(code) or _code_of(said), retry_after)
+    said = error_object(body)
+    found = _meaning(status, said, word_of(code) or _code_of(said), retry_after)
     found.detail = safe_words(said.get("message"))
     return found
 
@@ -124,7 +109,7 @@ def _meaning(
             status=400,
             code=code or "upstream_rejected",
             type="invalid_request_error",
-            param=_parameter(said.get("param")),
+            param=parameter_of(said.get("param")),
         )
     if status == 408:
         return UpstreamTimeoutError("The model provider timed out.")
@@ -189,14 +174,6 @@ def cut() -> UpstreamError:
 def unreadable() -> UpstreamError:
     """The error for an answer that is not what the provider's protocol has there."""
     return UpstreamError("The model provider sent something that is not a chat stream.")
-
-
-def safe_words(message: object) -> str | None:
-    """An upstream's message, if it may be shown: no address, path or key in it, not too long."""
-    if not isinstance(message, str):
-        return None
-    words = " ".join(message.split())
-    return words if words and len(words) <= _LONGEST and not _UNSAFE.search(words) else None
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
@@ -265,27 +242,9 @@ def _from_sdk(error: BaseException) -> UpstreamError | None:
     return UpstreamError("The model provider failed.")
 
 
-def _error_object(body: object) -> dict[str, Any]:
-    if not isinstance(body, dict):
-        return {}
-    outer = cast("dict[str, Any]", body)
-    inner = outer.get("error") or outer
-    return cast("dict[str, Any]", inner) if isinstance(inner, dict) else {"message": inner}
-
-
 def _code_of(said: dict[str, Any]) -> str | None:
-    code = _word(said.get("code"))
+    code = word_of(said.get("code"))
     if code is not None:
         return code
     kind = said.get("type")
     return kind if isinstance(kind, str) and kind in _STATUS_BY_CODE else None
-
-
-def _parameter(name: object) -> str | None:
-    """Which parameter an upstream rejects, where that is the name of one and nothing else."""
-    return name if isinstance(name, str) and _PARAMETER.fullmatch(name) else None
-
-
-def _word(code: object) -> str | None:
-    """An error code that says more than a status: llama.cpp has the status again there."""
-    return code if isinstance(code, str) and code and not code.isdigit() else None

@@ -159,6 +159,42 @@ def test_the_last_node_on_the_wire_gives_the_reason_not_the_last_to_end():
     assert encode(run_of(*events))[-1]["choices"][0]["finish_reason"] == "length"
 
 
+CALLED = ToolCallDelta("A", 0, "{}", "c", "f")
+
+
+@pytest.mark.parametrize(
+    ("nodes", "reason"),
+    [
+        # A node that gives no reason of its own.
+        (node("A", CALLED), "tool_calls"),
+        (node("A", TextDelta("A", "a"), CALLED), "tool_calls"),
+        # A later node that only speaks.
+        ([*node("A", CALLED), *node("B", TextDelta("B", "b"))], "tool_calls"),
+        ([NodeStarted("A"), CALLED, NodeFinished("A", "length")], "length"),
+        ([NodeStarted("A"), CALLED, NodeFinished("A", "content_filter")], "content_filter"),
+        ([CALLED], "tool_calls"),
+    ],
+)
+def test_a_choice_with_calls_ends_for_them(nodes: list[RunEvent], reason: str):
+    assert encode(run_of(*nodes))[-1]["choices"][0]["finish_reason"] == reason
+    builder = ChatCompletionBuilder(request())
+    builder.add(run_of(*nodes))
+    assert builder.completion()["choices"][0]["finish_reason"] == reason
+
+
+def test_of_several_choices_those_with_calls_end_for_them():
+    runs_of_choices = (run_of(*node("A", CALLED)), HELLO)
+    encoder = OpenAIChatEncoder(request(), choices=2)
+    builder = ChatCompletionBuilder(request(), choices=2)
+    objects: list[dict[str, Any]] = []
+    for choice, events in enumerate(runs_of_choices):
+        objects += chunks(encoder.encode(events, choice))
+        builder.add(events, choice)
+    streamed = [accumulate(objects, choice)["finish_reason"] for choice in (0, 1)]
+    answered = [choice["finish_reason"] for choice in builder.completion()["choices"]]
+    assert streamed == answered == ["tool_calls", "stop"]
+
+
 def test_each_chunk_says_which_node_speaks():
     events = run_of(*node("A", TextDelta("A", "a")), *node("B", JsonDelta("B", "{}")))
     objects = encode(events)
@@ -200,6 +236,27 @@ def test_tool_calls_have_one_stable_index_across_nodes():
         ],
         [{"index": 1, "function": {"arguments": ""}}],
     ]
+
+
+def test_no_two_calls_have_one_id():
+    words = [
+        *node("A", ToolCallDelta("A", 0, "", "call_0", "f"), ToolCallDelta("A", 0, "1", "call_0")),
+        *node("B", ToolCallDelta("B", 0, "2", "call_0", "g")),
+        *node("C", ToolCallDelta("C", 0, "3", "call_0_1"), ToolCallDelta("C", 1, "4", "call_0")),
+        *node("D", ToolCallDelta("D", 0, "5"), ToolCallDelta("D", 1, "6", "call_r1_0_4")),
+    ]
+    called = accumulate(encode(run_of(*words)))["message"]["tool_calls"]
+    assert [(call["id"], call["function"]["arguments"]) for call in called] == [
+        ("call_0", "1"),
+        ("call_0_1", "2"),
+        ("call_0_1_2", "3"),
+        ("call_0_3", "4"),
+        ("call_r1_0_4", "5"),
+        ("call_r1_0_4_5", "6"),
+    ]
+    builder = ChatCompletionBuilder(request(), run_id="r1")
+    builder.add(run_of(*words))
+    assert builder.completion()["choices"][0]["message"]["tool_calls"] == called
 
 
 def test_an_error_after_content_is_one_object_and_no_done():

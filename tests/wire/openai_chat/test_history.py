@@ -84,6 +84,24 @@ def test_a_tools_result_gets_its_tools_name():
     ] == [("time", "noon", "c2"), ("weather", "sun", "c1")]
 
 
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
+def test_what_was_thought_before_calls_is_told_once(field: str):
+    event = request(
+        user("q"),
+        assistant("hm", **{field: "not needed"}),
+        assistant(tool_calls=[call("c1"), call("c2")], **{field: "thought"}),
+        assistant(tool_calls=[call("c3")], **{field: None}),
+        assistant(tool_calls=[call("c4")], **{field: {"no": "text"}}),
+    )
+    calls = [
+        part
+        for each in event.get_messages()
+        for part in each.parts
+        if part.part_kind == "tool-call"
+    ]
+    assert [part.provider_details for part in calls] == [{field: "thought"}, None, None, None]
+
+
 def test_after_a_tools_result_there_is_no_new_prompt():
     event = request(
         user("q"),

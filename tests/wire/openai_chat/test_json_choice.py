@@ -134,6 +134,22 @@ def test_a_clients_tool_calls_ride_on_an_object():
         ChatCompletionChunk.model_validate(each)
 
 
+@pytest.mark.parametrize(("reason", "told"), [("stop", "tool_calls"), ("length", "length")])
+def test_a_choice_with_calls_ends_for_them(reason: Any, told: str):
+    events = [
+        *node("A", ToolCallDelta("A", 0, "{}", "c", "f")),
+        NodeStarted("B"),
+        JsonDelta("B", '{"b": 1}'),
+        ToolCallDelta("B", 0, "{}", "c", "g"),
+        NodeFinished("B", reason),
+    ]
+    objects = one_by_one(run_of(*events))
+    assert objects[-1]["choices"][0]["finish_reason"] == told
+    deltas = [each["choices"][0]["delta"] for each in objects]
+    calls = [call for delta in deltas for call in delta.get("tool_calls", ())]
+    assert [call["id"] for call in calls] == ["c", "c_1"]
+
+
 def test_a_pair_that_the_upstream_cut_in_arguments_arrives_whole():
     pieces = ['{"a":"\ud83d', '\ude00"}\ud83d']
     calls = [ToolCallDelta("A", 0, piece, "c", "f") for piece in pieces]

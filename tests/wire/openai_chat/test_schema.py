@@ -161,6 +161,7 @@ def test_model_settings_hold_only_what_was_given():
         "max_tokens": 5,
         "stop_sequences": ["x"],
         "thinking": False,
+        "openai_reasoning_effort": "none",
     }
     assert request(parallel_tool_calls=True).model_settings() == {}
 

@@ -20,6 +20,7 @@ import openai
 from openai.resources.chat import AsyncChat, AsyncCompletions
 
 from launchpad.errors import UpstreamError, UpstreamTimeoutError
+from launchpad.models.error_bodies import error_object
 from launchpad.models.openai_compatible.completion import CompletionBuilder
 from launchpad.models.openai_compatible.json_values import as_object
 from launchpad.models.openai_compatible.request import Endpoint, StatusError, open_stream
@@ -256,9 +257,8 @@ def _status_error(error: StatusError, url: str) -> openai.APIStatusError:
     """As the SDK raises it, so that pydantic-ai finds codes, headers and content filters."""
     request = httpx2.Request("POST", url)
     response = httpx2.Response(error.status, headers=dict(error.headers), request=request)
-    body = error.body
-    inner = as_object(body).get("error", body)
-    return openai.APIStatusError(f"HTTP status {error.status}", response=response, body=inner)
+    body = error_object(error.body) or error.body
+    return openai.APIStatusError(f"HTTP status {error.status}", response=response, body=body)
 
 
 def _given(headers: Mapping[str, Any] | None) -> dict[str, str]:

@@ -18,6 +18,7 @@ from pydantic_ai.usage import RequestUsage
 
 from launchpad.models.config import AgentConfig, ModelProvider
 from launchpad.models.openai_compatible.client import Locate, StreamingOpenAI, asked_form
+from launchpad.models.openai_compatible.reasoning_back import SendsReasoningBack
 from launchpad.models.openai_compatible.request import Endpoint
 from launchpad.models.openai_compatible.stream import Reading
 from launchpad.models.openai_compatible.watchdog import patience_of
@@ -62,6 +63,10 @@ class _ChatModel(_AsGiven, OpenAIChatModel):
     reads_plainly = True
 
 
+class _CompatibleModel(SendsReasoningBack, _ChatModel):
+    pass
+
+
 def build(config: AgentConfig, settings: Settings) -> Model:
     """The model for a config of OPENAI, OPENAI_COMPATIBLE, OLLAMA, OPENROUTER or LOCAL."""
     if config.model_provider is ModelProvider.OLLAMA:
@@ -79,7 +84,13 @@ def build(config: AgentConfig, settings: Settings) -> Model:
     client = _client(cast("str", base_url), api_key, settings, OpenAIProvider.model_profile(name))
     if config.model_provider is ModelProvider.OPENAI and _is_openais(name, client):
         return _ChatModel(name, provider=OpenAIProvider(openai_client=client))
-    return _ChatModel(name, provider=_compatible("compatible", client))
+    # OpenAI's own servers refuse fields of a message that they do not know.
+    kind = _ChatModel if _is_at_openai(client) else _CompatibleModel
+    return kind(name, provider=_compatible("compatible", client))
+
+
+def _is_at_openai(client: StreamingOpenAI) -> bool:
+    return client.base_url.host.endswith(("openai.com", "openai.azure.com"))
 
 
 def _is_openais(name: str, client: StreamingOpenAI) -> bool:
@@ -112,7 +123,7 @@ def _ollama(config: AgentConfig, settings: Settings) -> Model:
     name = cast("str", config.model_name)
     client = _client(base_url, api_key, settings, OllamaProvider.model_profile(name))
 
-    class Model(_AsGiven, OllamaModel):
+    class Model(SendsReasoningBack, _AsGiven, OllamaModel):
         """Ollama's."""
 
         reads_plainly = True
@@ -129,7 +140,7 @@ def _openrouter(config: AgentConfig, settings: Settings) -> Model:
     name = cast("str", config.model_name)
     client = _client(base_url, api_key, settings, OpenRouterProvider.model_profile(name))
 
-    class Model(_AsGiven, OpenRouterModel):
+    class Model(SendsReasoningBack, _AsGiven, OpenRouterModel):
         """OpenRouter's."""
 
     return Model(name, provider=OpenRouterProvider(openai_client=client))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from launchpad.events import ToolCallDelta
+from launchpad.events import FinishReason, ToolCallDelta
 from launchpad.sse.frame import MAX_LINE, escape_json, split_text
 from launchpad.wire.openai_chat.chunks import to_json
 
@@ -32,17 +32,31 @@ class CallIndex:
     def __init__(self, run_id: str, choice: int) -> None:
         self._prefix = f"call_{run_id}_{choice}_"
         self._known: dict[tuple[str, int], int] = {}
+        self._ids: set[str] = set()
 
     def number(self, event: ToolCallDelta) -> NumberedCall:
-        """The call's stable index; an id is made where the upstream gave none."""
+        """The call's stable index and, with its first piece, an id that no other call has.
+
+        It is made where the upstream gave none, and lengthened where a call before has it: two
+        nodes ask models that know nothing of each other's ids.
+        """
         key = (event.node, event.index)
         index = self._known.get(key)
         if index is not None:
             return NumberedCall(index, None, None, event.arguments)
         index = self._known[key] = len(self._known)
-        return NumberedCall(
-            index, event.id or f"{self._prefix}{index}", event.name or "", event.arguments
-        )
+        call_id = event.id or f"{self._prefix}{index}"
+        while call_id in self._ids:
+            call_id = f"{call_id}_{index}"
+        self._ids.add(call_id)
+        return NumberedCall(index, call_id, event.name or "", event.arguments)
+
+    def ending(self, reason: FinishReason | None) -> FinishReason | None:
+        """Why the choice ends, where its last words did for `reason`.
+
+        A client looks there for whether it has to run tools, whichever node called them.
+        """
+        return "tool_calls" if self._known and reason in {None, "stop"} else reason
 
     def pieces(self, event: ToolCallDelta) -> list[bytes]:
         """What a delta's `tool_calls` is for `event`; several where one line would be too long."""

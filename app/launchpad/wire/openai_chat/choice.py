@@ -119,5 +119,5 @@ class WordsChoice:
 
     def _finish(self, event: RunFinished, out: list[bytes]) -> None:
         self._begin(None, out)
-        reason = self._finish_reason or event.finish_reason
+        reason = self._calls.ending(self._finish_reason or event.finish_reason)
         out.append(self._template.chunk(b"{}", None, reason))

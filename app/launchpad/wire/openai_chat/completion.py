@@ -151,6 +151,7 @@ class _Message:
         if self._calls:
             message["tool_calls"] = _join_calls(self._calls, numbering)
         reason = self._finish_reason or (self.end.finish_reason if self.end is not None else None)
+        reason = numbering.ending(reason)
         return {"index": index, "message": message, "logprobs": None, "finish_reason": reason}
 
 

@@ -121,15 +121,35 @@ def _response(message: AssistantMessage, position: int, names: dict[str, str]) -
     parts: list[Any] = []
     if words := _assistant_words(message):
         parts.append(Words(content=words))
+    thoughts = _thoughts(message)
     for call in message.tool_calls or ():
         names[call.id] = call.function.name
-        parts.append(ToolCallPart(call.function.name, call.function.arguments, call.id))
+        parts.append(
+            ToolCallPart(
+                call.function.name, call.function.arguments, call.id, provider_details=thoughts
+            )
+        )
+        # Told once.
+        thoughts = None
     if message.function_call is not None:
         # The older form has no ids: the result is found again by the function's name.
         name = message.function_call.name
         names[_function_key(name)] = f"call_{position}"
         parts.append(ToolCallPart(name, message.function_call.arguments, f"call_{position}"))
     return ModelResponse(parts=parts)
+
+
+def _thoughts(message: AssistantMessage) -> dict[str, Any] | None:
+    """What the model thought before its calls, under the name of the field that it came in.
+
+    `models/openai_compatible/reasoning_back.py` sends it back to servers that want it.
+    """
+    extra = message.model_extra or {}
+    for field in ("reasoning_content", "reasoning"):
+        text = extra.get(field)
+        if isinstance(text, str) and text:
+            return {field: text}
+    return None
 
 
 def _function_key(name: str) -> str:

@@ -103,7 +103,7 @@ class JsonChoice:
                 self._call(half, out)
 
     def _finish(self, event: RunFinished, out: list[bytes]) -> None:
-        reason = self._finish_reason or event.finish_reason
+        reason = self._calls.ending(self._finish_reason or event.finish_reason)
         if not self._begun:
             if reason != "length":
                 raise UpstreamError(_NO_JSON, status=500, type=_SERVER_ERROR, code="invalid_output")

@@ -58,13 +58,11 @@ def model_settings(request: OpenAIChatSchema) -> ModelSettings:
     if stops := [stop for stop in stops if stop]:
         settings["stop_sequences"] = stops
     if request.reasoning_effort is not None:
-        if request.reasoning_effort == "none":
-            settings["thinking"] = False
-        else:
-            # The first is for every provider, but where nothing is known of a model it is dropped;
-            # the second goes to servers of OpenAI's wire as it is.
-            settings["thinking"] = request.reasoning_effort
-            settings["openai_reasoning_effort"] = request.reasoning_effort
+        # The first is for every provider, but where nothing is known of a model it is dropped; the
+        # second goes to servers of OpenAI's wire as it is.
+        effort = request.reasoning_effort
+        settings["thinking"] = False if effort == "none" else effort
+        settings["openai_reasoning_effort"] = effort
     if request.user is not None:
         settings["openai_user"] = request.user
     if request.client_tools and request.parallel_tool_calls is not None:
