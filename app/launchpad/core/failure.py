@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
 from contextlib import suppress
-from typing import TypeVar, cast
+from typing import Any, TypeVar
 
 from starlette.exceptions import HTTPException
 
@@ -58,10 +57,10 @@ def blame(node: str, error: BaseException) -> LaunchpadError:
 
 def _alone(error: BaseException) -> BaseException:
     """What a task group raised on behalf of one of its tasks: the one that it fell for."""
-    members: object = getattr(error, "exceptions", ())
-    if isinstance(error, BaseExceptionGroup) and len(cast("Sequence[BaseException]", members)) == 1:
-        return _alone(cast("Sequence[BaseException]", members)[0])
-    return cast("BaseException", error)
+    group: Any = error if isinstance(error, BaseExceptionGroup) else None
+    if group is not None and len(group.exceptions) == 1:
+        return _alone(group.exceptions[0])
+    return error
 
 
 def described(error: BaseException) -> str:
