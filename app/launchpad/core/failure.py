@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import Any, TypeVar
 
@@ -57,10 +58,13 @@ def blame(node: str, error: BaseException) -> LaunchpadError:
 
 def _alone(error: BaseException) -> BaseException:
     """What a task group raised on behalf of one of its tasks: the one that it fell for."""
-    group: Any = error if isinstance(error, BaseExceptionGroup) else None
-    if group is not None and len(group.exceptions) == 1:
-        return _alone(group.exceptions[0])
-    return error
+    members = _members(error)
+    return _alone(members[0]) if len(members) == 1 else error
+
+
+def _members(error: object) -> Sequence[BaseException]:
+    members: Any = getattr(error, "exceptions", ()) if isinstance(error, BaseExceptionGroup) else ()
+    return members
 
 
 def described(error: BaseException) -> str:
