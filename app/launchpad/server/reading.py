@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from asyncio import TimerHandle
 from typing import Any, cast
 
 import httptools
@@ -9,6 +10,7 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from launchpad.server.cycle import Cycle
+from launchpad.timer import Timer
 
 __all__ = ["LINGER", "ReadingProtocol"]
 
@@ -136,6 +138,12 @@ class ReadingProtocol(HttpToolsProtocol):
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
             )
+
+    def timeout_keep_alive_handler(self) -> None:
+        """Called after the keep-alive time without a byte; those that lie in the socket count."""
+        look = Timer(self.loop, 0.0, super().timeout_keep_alive_handler)
+        # All that uvicorn does with it is to cancel it.
+        self.timeout_keep_alive_task = cast("TimerHandle", look)
 
     def _end_request(self, cycle: RequestResponseCycle) -> None:
         if self.cycle is cycle:
