@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sys
 import threading
 import time
@@ -20,7 +19,6 @@ from launchpad.testing.sse import Stream, open_stream
 from launchpad.testing.steps import Repeat
 
 from .harness import CHAT, chat
-from .test_protocol import read_until
 
 __all__ = ["serve"]
 
@@ -170,21 +168,3 @@ def test_a_client_that_went_on_reading_is_not_stuck(served: Served, pause: objec
         pause(served)
         assert [one.result(60) for one in outcomes] == ["complete"] * count
     assert "cut off" not in served.output
-
-
-def test_a_request_in_the_socket_counts_where_a_connection_is_closed_for_idleness(
-    tmp_path: Path, serve: Serve
-) -> None:
-    flows = FLOWS + "\nfrom launchpad.cli import server\nserver.KEEP_ALIVE = 1\n"
-    (tmp_path / "flows.py").write_text(flows)
-    served = serve("flows.py", LAUNCHPAD_MODEL="openai:scripted", OPENAI_API_KEY="k")
-    request = b"GET /health HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n"
-    port = int(served.url.rpartition(":")[2])
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
-        client.sendall(request)
-        assert read_until(client, b'"ok"}').startswith(b"HTTP/1.1 200 ")
-        os.kill(served.process.pid, signal.SIGSTOP)
-        client.sendall(request)
-        time.sleep(PAUSE)
-        os.kill(served.process.pid, signal.SIGCONT)
-        assert read_until(client, b'"ok"}').startswith(b"HTTP/1.1 200 ")

@@ -110,6 +110,9 @@ class LaunchpadProtocol(ReadingProtocol):
         for runs in self._runs:
             runs.begin_shutdown()
 
+    def _cut(self) -> None:
+        self.abort()
+
     def _watch_unread(self) -> None:
         timeout = self._runs[0].settings.send_timeout if self._runs else SEND_TIMEOUT
         self._unread_timer = Timer(self.loop, timeout, self._look_unread, self.unsent(), timeout)
