@@ -13,6 +13,7 @@ FLOORS = {
     "events": 1,
     "errors": 1,
     "settings": 1,
+    "timer": 1,
     "stream": 2,
     "sse": 2,
     "observe": 2,

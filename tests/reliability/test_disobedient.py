@@ -61,6 +61,51 @@ class AwaitsTheCancelled(Watched):
         await gone
 
 
+class CancelsItself(Watched):
+    """As old helpers for timeouts do."""
+
+    async def process(self, task_context: TaskContext) -> AsyncIterator[str]:
+        yield "before"
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await asyncio.sleep(0)
+
+
+class CancelsItselfLater(Watched):
+    async def process(self, task_context: TaskContext) -> AsyncIterator[str]:
+        yield "before"
+        task = asyncio.current_task()
+        assert task is not None
+        asyncio.get_running_loop().call_later(0.02, task.cancel)
+        await asyncio.Event().wait()
+
+
+class Interrupts(Watched):
+    async def process(self, task_context: TaskContext) -> AsyncIterator[str]:
+        yield "before"
+        raise KeyboardInterrupt
+
+
+class InterruptsInAThread(Watched):
+    def process(self, task_context: TaskContext) -> str:
+        raise KeyboardInterrupt
+
+
+class InterruptsInAGenerator(Watched):
+    def process(self, task_context: TaskContext) -> Iterator[str]:
+        yield "before"
+        raise KeyboardInterrupt
+
+
+class InterruptsInCleanUp(Node):
+    async def process(self, task_context: TaskContext) -> AsyncIterator[str]:
+        yield "hello"
+
+    async def cleanup(self) -> NoReturn:
+        raise KeyboardInterrupt
+
+
 class NeverClean(Node):
     """Its clean-up waits for what never comes."""
 
@@ -120,6 +165,14 @@ FLOWS = {
     "exits": chain(Exits),
     "exits-both": chain(Both, members=(Hello, Exits)),
     "exits-clean": chain(ExitsInCleanUp),
+    "cancels-itself": chain(CancelsItself),
+    "cancels-itself-both": chain(Both, members=(Hello, CancelsItself)),
+    "cancels-itself-later": chain(CancelsItselfLater),
+    "interrupts": chain(Interrupts),
+    "interrupts-both": chain(Both, members=(Hello, Interrupts)),
+    "interrupts-thread": chain(InterruptsInAThread),
+    "interrupts-generator": chain(InterruptsInAGenerator),
+    "interrupts-clean": chain(InterruptsInCleanUp),
     "cancelled": chain(AwaitsTheCancelled),
     "cancelled-both": chain(Both, members=(Hello, AwaitsTheCancelled)),
     "never-clean": chain(NeverClean),
@@ -170,25 +223,36 @@ def test_a_node_that_never_waits_does_not_hold_up_the_end() -> None:
 
 
 @pytest.mark.parametrize("choices", [1, 2])
-@pytest.mark.parametrize("model", ["exits", "exits-both", "cancelled", "cancelled-both"])
+@pytest.mark.parametrize(
+    "model",
+    [
+        *("exits", "exits-both", "cancelled", "cancelled-both"),
+        *("cancels-itself", "cancels-itself-both", "cancels-itself-later"),
+        *("interrupts", "interrupts-both", "interrupts-thread", "interrupts-generator"),
+    ],
+)
 def test_what_ends_more_than_a_run_elsewhere_is_a_failure_of_its_node(
     served: Served, model: str, choices: int
 ) -> None:
     with served.post(chat(model, n=choices)) as stream:
-        *_, last = stream.read_all()
-    error = json.loads(last.data)["error"]
+        told = stream.read_all()[-1].data if stream.status == 200 else stream.read_body()
+    error = json.loads(told)["error"]
     assert error["code"] == "node_failed"
     whole = httpx.post(served.url + CHAT, json=chat(model, n=choices, stream=False), timeout=20)
     assert whole.status_code == 500
     assert answers(served)
 
 
+@pytest.mark.parametrize(
+    ("model", "node"),
+    [("exits-clean", "ExitsInCleanUp"), ("interrupts-clean", "InterruptsInCleanUp")],
+)
 def test_sys_exit_in_a_clean_up_is_logged_and_the_answer_stands(
-    served: Served, caplog: pytest.LogCaptureFixture
+    served: Served, model: str, node: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with served.post(chat("exits-clean")) as stream:
+    with served.post(chat(model)) as stream:
         assert stream.read_all()[-1].data == "[DONE]"
-    assert "cleanup of ExitsInCleanUp failed" in caplog.text
+    assert f"cleanup of {node} failed" in caplog.text
     assert answers(served)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 import json
 import socket
 import threading
@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import pytest
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import Receive, Scope, Send
 
 from launchpad.api.router import create_router
 from launchpad.testing.gate import Gate
@@ -145,13 +146,76 @@ def test_a_head_without_end_gets_431(start: bytes, more: bytes) -> None:
         eventually(lambda: served.counts().connections == 0, "the connection's end")
 
 
-def test_trailers_without_end_close_the_connection(upstream: ScriptedUpstream) -> None:
+GARBAGE = [
+    pytest.param(b"\x16\x03\x01 this is no HTTP\r\n\r\n", id="garbage"),
+    pytest.param(b"POST / HTTP/1.1\r\ncontent-length: abc\r\n\r\n", id="length"),
+    pytest.param(
+        b"POST / HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n",
+        id="body",
+    ),
+]
+
+
+@pytest.mark.parametrize("garbage", GARBAGE)
+def test_what_is_no_request_gets_400_in_the_form_of_all_errors(garbage: bytes) -> None:
+    with Served(FLOWS) as served:
+        with connected(served) as client:
+            client.sendall(garbage)
+            head, _, body = read_all(client).partition(b"\r\n\r\n")
+        eventually(lambda: served.counts().connections == 0, "the connection's end")
+    assert head.startswith(b"HTTP/1.1 400 ")
+    assert json.loads(body)["error"]["code"] == "invalid_http"
+
+
+@pytest.mark.parametrize("garbage", GARBAGE)
+@pytest.mark.parametrize("ahead", [b"", HEALTH])
+def test_what_is_no_request_does_not_come_into_a_running_answer(
+    upstream: ScriptedUpstream, garbage: bytes, ahead: bytes
+) -> None:
+    gate = Gate()
+    upstream.script(Chunk("one "), WaitFor(gate), Chunk("two"))
+    with Served(FLOWS, heartbeat=0.0) as served:
+        with connected(served) as client:
+            client.sendall(request("talk"))
+            answer = read_until(client, b"one ")
+            client.sendall(ahead + garbage)
+            served.counts()  # a turn of the server's loop
+            gate.open()
+            answer += read_all(client)
+        eventually(lambda: served.counts().connections == 0, "the connection's end")
+    first, end, second = answer.partition(b"[DONE]\n\n\r\n0\r\n\r\n")
+    assert end
+    assert first.count(b"HTTP/1.1 ") == 1
+    # Whole requests before it have their answer, and it has none.
+    assert second.count(b"HTTP/1.1 200 ") == second.count(b"HTTP/") == bool(ahead)
+
+
+def test_a_body_that_breaks_off_in_garbage_within_its_answer_cuts_it() -> None:
+    """An application may answer before it has read the request to its end."""
+    with Served(FLOWS) as served:
+
+        async def answers_early(_scope: Scope, _receive: Receive, send: Send) -> None:
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"so far", "more_body": True})
+            await asyncio.Event().wait()
+
+        served.app.mount("/early", answers_early)
+        with connected(served) as client:
+            client.sendall(
+                b"POST /early/ HTTP/1.1\r\nhost: 127.0.0.1\r\ntransfer-encoding: chunked\r\n\r\n"
+            )
+            assert read_until(client, b"so far").count(b"HTTP/") == 1
+            client.sendall(b"xyz\r\n")
+            with pytest.raises(ConnectionResetError):
+                read_all(client)
+
+
+def test_trailers_without_end_get_431_too(upstream: ScriptedUpstream) -> None:
     start = f"POST {CHAT} HTTP/1.1\r\nhost: 127.0.0.1\r\ntransfer-encoding: chunked\r\n\r\n"
     with Served(FLOWS) as served:
         with connected(served) as client:
             endless(start.encode() + b"1\r\n{\r\n0\r\n", b"x: " + b"a" * 1000 + b"\r\n", client)
-            with contextlib.suppress(ConnectionResetError):  # bytes of ours were unread
-                assert read_all(client) == b""
+            assert read_until(client, b"}}").startswith(b"HTTP/1.1 431 ")
         eventually(lambda: served.counts().connections == 0, "the connection's end")
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import sys
 from importlib.metadata import version
 
 from rich.console import Console
@@ -11,7 +14,23 @@ from launchpad.cli.readiness import Readiness
 from launchpad.settings import Settings
 from launchpad.workflows.catalog import Catalog
 
-__all__ = ["show"]
+__all__ = ["show", "show_if_possible"]
+
+logger = logging.getLogger("launchpad.server")
+
+
+def show_if_possible(catalog: Catalog, readiness: Readiness, url: str, settings: Settings) -> None:
+    """`show`; where nothing can be printed (a full disk, a closed pipe), the log says so."""
+    try:
+        show(catalog, readiness, url, settings)
+        sys.stdout.flush()
+    except (OSError, SystemExit) as error:  # rich ends the program where a pipe is closed
+        # What could not be printed is kept, and would fail again at the end.
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, 1)
+        os.close(null)
+        reason = error.__context__ if isinstance(error, SystemExit) else error
+        logger.warning("serving on %s; nothing can be printed on stdout: %s", url, reason)
 
 
 def show(catalog: Catalog, readiness: Readiness, url: str, settings: Settings) -> None:

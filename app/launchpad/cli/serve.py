@@ -14,6 +14,7 @@ from types import FrameType
 from launchpad.cli.environment import export
 from launchpad.errors import ConfigurationError
 from launchpad.observe.logs import configure_logging
+from launchpad.server.descriptors import allow_for, fill_standard
 from launchpad.server.ending import HURRY, end_within
 from launchpad.server.memory import starting
 from launchpad.settings import Settings, warn_of_unknown_variables
@@ -29,6 +30,7 @@ def serve(target: str | None, settings: Settings, *, reload: bool = False) -> No
 
     Raises `ConfigurationError` for all that is wrong before the first request.
     """
+    fill_standard()
     came: list[int] = []
 
     def stop(number: int, _frame: FrameType | None) -> None:
@@ -54,6 +56,7 @@ def serve(target: str | None, settings: Settings, *, reload: bool = False) -> No
 def _serve(target: str | None, settings: Settings, *, reload: bool) -> None:
     configure_logging(settings.log_level)
     warn_of_unknown_variables()
+    allow_for(settings)
     _refuse_strangers(settings)
     export(settings, target)
     listening = _bind(settings)
@@ -63,7 +66,7 @@ def _serve(target: str | None, settings: Settings, *, reload: bool) -> None:
         model.start()
 
     from launchpad.api.router import create_catalog
-    from launchpad.cli.banner import show
+    from launchpad.cli.banner import show_if_possible
     from launchpad.cli.readiness import look_at
     from launchpad.cli.server import run_server
     from launchpad.workflows.discover import load_registry
@@ -77,7 +80,7 @@ def _serve(target: str | None, settings: Settings, *, reload: bool) -> None:
     model.wait()
 
     def ready() -> None:
-        show(catalog, readiness, _url(settings.host, listening), settings)
+        show_if_possible(catalog, readiness, _url(settings.host, listening), settings)
 
     run_server(settings, listening, reload=reload, ready=ready)
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import TypeVar, cast
 
 from starlette.exceptions import HTTPException
 
@@ -16,18 +16,13 @@ from launchpad.models.upstream_errors import as_upstream_error
 
 Failure = TypeVar("Failure", bound=LaunchpadError)
 
-UNEXPECTED = (Exception, SystemExit, asyncio.CancelledError)
+UNEXPECTED = (Exception, SystemExit, KeyboardInterrupt, asyncio.CancelledError)
 """What `blame` takes: also what a node may raise that would end more than its run.
 
-asyncio ends the whole loop for a `SystemExit`, and a task group takes a `CancelledError` of one of
-its tasks for no failure at all.
+asyncio ends the whole loop for a `SystemExit` or a `KeyboardInterrupt`, and a task group takes a
+`CancelledError` of one of its tasks for no failure at all. Which of them end the run from outside
+is `launchpad.stream.ending`'s to say.
 """
-
-
-def was_cancelled() -> bool:
-    """Whether somebody has cancelled the current task, so that a `CancelledError` is no failure."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def blame(node: str, error: BaseException) -> LaunchpadError:
@@ -40,8 +35,13 @@ def blame(node: str, error: BaseException) -> LaunchpadError:
     error = _alone(error)
     if isinstance(error, SystemExit):
         return _caused(NodeError(node, "called sys.exit(), which ends the run alone."), error)
+    if isinstance(error, KeyboardInterrupt):
+        return _caused(NodeError(node, "raised KeyboardInterrupt, and no Ctrl-C came."), error)
     if isinstance(error, asyncio.CancelledError):
-        return _caused(NodeError(node, "awaited something that others had cancelled."), error)
+        task = asyncio.current_task()
+        itself = task is not None and task.cancelling() > 0
+        does = "cancelled its own task" if itself else "awaited something that others had cancelled"
+        return _caused(NodeError(node, f"{does}."), error)
     if isinstance(error, NodeError | RequestError):
         return error
     if isinstance(error, HTTPException) and 400 <= error.status_code < 600:
@@ -63,8 +63,9 @@ def _alone(error: BaseException) -> BaseException:
 
 
 def _members(error: object) -> Sequence[BaseException]:
-    members: Any = getattr(error, "exceptions", ()) if isinstance(error, BaseExceptionGroup) else ()
-    return members
+    if not isinstance(error, BaseExceptionGroup):
+        return ()
+    return cast("BaseExceptionGroup[BaseException]", error).exceptions
 
 
 def described(error: BaseException) -> str:

@@ -11,7 +11,7 @@ from types import AsyncGeneratorType
 from typing import Any, NamedTuple, cast
 
 from launchpad.core.answer import told
-from launchpad.core.failure import UNEXPECTED, blame, described, was_cancelled
+from launchpad.core.failure import UNEXPECTED, blame, described
 from launchpad.core.form import check_answers_in_form
 from launchpad.core.nodes.base import Node
 from launchpad.core.nodes.concurrent import ConcurrentNode
@@ -37,6 +37,7 @@ from launchpad.models.agents.forgotten import end_forgotten_task
 from launchpad.models.scope import Spent, spent_here
 from launchpad.observe import blocking
 from launchpad.observe.tracing import run_tracer
+from launchpad.stream.ending import is_end, is_interrupt
 from launchpad.stream.failure import failed, forget
 from launchpad.stream.mailbox import Mailbox
 
@@ -161,7 +162,7 @@ class Run:
                 if inspect.isawaitable(chosen):
                     chosen = await chosen
         except UNEXPECTED as error:
-            if isinstance(error, asyncio.CancelledError) and was_cancelled():
+            if is_end(error, self._mailbox):
                 raise
             failure = blame(router.node_name, error)
             raise failure from failure.__cause__
@@ -180,7 +181,12 @@ class Run:
             )
         return target
 
-    async def _run_node(self, node_class: type[Node], parent: str | None = None) -> Node:
+    async def _run_node(
+        self,
+        node_class: type[Node],
+        parent: str | None = None,
+        group: asyncio.Task[Any] | None = None,
+    ) -> Node:
         name = node_class.__name__
         await self._emit(NodeStarted(name, parent))
         begun = self._watch.first_content if self._watch is not None else None
@@ -190,7 +196,7 @@ class Run:
         token = spent_here.set(spent)
         watch = self._watch.node(name) if self._watch is not None else None
         try:
-            node = await self._live(node_class, speech)
+            node = await self._live(node_class, speech, group)
         except BaseException as error:
             # Not kept in a variable: the frame would hold itself, and every stream below it open,
             # until the garbage collector comes by.
@@ -212,7 +218,9 @@ class Run:
         await self._emit(NodeFinished(name, reason, self._note_usage(node, spent.usages)))
         return node
 
-    async def _live(self, node_class: type[Node], speech: Speech) -> Node:
+    async def _live(
+        self, node_class: type[Node], speech: Speech, group: asyncio.Task[Any] | None
+    ) -> Node:
         """The node's whole life: made, processed, cleaned up, its output kept."""
         try:
             node = self._make(node_class)
@@ -225,7 +233,7 @@ class Run:
                     # A client that leaves now must not cut it short.
                     await sheltered(self._free(node), name=node.node_name)
         except UNEXPECTED as error:
-            if isinstance(error, asyncio.CancelledError) and was_cancelled():
+            if is_end(error, self._mailbox, group):
                 raise
             failure = blame(node_class.__name__, error)
             raise failure from failure.__cause__
@@ -240,11 +248,12 @@ class Run:
 
     async def _run_members(self, node_class: type[Node]) -> None:
         members = self._graph[node_class].concurrent_nodes
+        owner = asyncio.current_task()
         try:
             async with asyncio.TaskGroup() as group:
                 for member in members:
                     group.create_task(
-                        self._run_node(member, node_class.__name__),
+                        self._run_node(member, node_class.__name__, owner),
                         name=f"launchpad:{member.__name__}",
                     )
         except BaseExceptionGroup as errors:
@@ -279,7 +288,9 @@ class Run:
                 done: Any = node.cleanup()
                 if inspect.isawaitable(done):
                     await done
-        except (Exception, SystemExit):
+        except (Exception, SystemExit, KeyboardInterrupt) as error:
+            if is_interrupt(error):
+                raise
             # The node's result stands; what it failed to free is for its author to see.
             logger.exception("cleanup of %s failed", node.node_name)
 

@@ -61,8 +61,11 @@ def _resolve(future: asyncio.Future[Any], result: object) -> None:
 def _fail(future: asyncio.Future[Any], error: BaseException) -> None:
     if future.done():
         return
-    if isinstance(error, StopIteration):  # no future takes one
-        error = RuntimeError("a function run in a thread raised StopIteration")
+    if isinstance(error, StopIteration | KeyboardInterrupt):
+        # No future takes the one, and Ctrl-C reaches the main thread alone: it cannot be the other.
+        cause = error
+        error = RuntimeError(f"a function run in a thread raised {type(error).__name__}")
+        error.__cause__ = cause
     future.set_exception(error)
 
 

@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from launchpad.errors import UpstreamTimeoutError
 from launchpad.models.openai_compatible.watchdog import GRACE, Patience, timeout_message
+from launchpad.timer import Timer
 
 __all__ = ["CompleteError", "Silence"]
 
@@ -142,7 +143,7 @@ class _Watch:
     def __init__(self, silence: Silence) -> None:
         self._silence = silence
         self._loop = asyncio.get_running_loop()
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Timer | None = None
         self._ending: asyncio.Timeout | None = None
         self.verdict: Exception | None = None
         """Why the wait was ended, once it was."""
@@ -159,6 +160,6 @@ class _Watch:
     def _look(self) -> None:
         wait, self.verdict = self._silence.overdue()
         if self.verdict is None:
-            self._timer = self._loop.call_later(wait, self._look)
+            self._timer = Timer(self._loop, wait, self._look)
         elif self._ending is not None:
             self._ending.reschedule(self._loop.time())

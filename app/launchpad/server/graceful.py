@@ -16,6 +16,7 @@ import uvicorn
 from uvicorn.server import ServerState
 
 from launchpad.runs.in_process import RUNS_STATE, Runs
+from launchpad.server.descriptors import Spare
 from launchpad.server.ending import HURRY, OVERTIME, end_within
 from launchpad.server.generators import BegunGenerators
 from launchpad.server.huge_pages import HugePages
@@ -76,6 +77,7 @@ class GracefulServer(uvicorn.Server):
         self._loop: asyncio.AbstractEventLoop | None = None
         self._heap: HugePages | None = None
         self._idle = Idle()
+        self._spare = Spare()
         self._begun = BegunGenerators()
 
     def run(self, sockets: list[socket.socket] | None = None) -> None:
@@ -107,6 +109,8 @@ class GracefulServer(uvicorn.Server):
         """Called by uvicorn ten times a second; True ends the server."""
         if self._heap is not None and self._idle.ticks(self.server_state) >= IDLE_TICKS:
             self._heap = self._heap if self._heap.move(IDLE_SLICE) else None
+        if self._ends_process:
+            self._spare.look()
         return await super().on_tick(counter)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:

@@ -10,7 +10,6 @@ import logging
 import socket
 import struct
 import sys
-from asyncio import TimerHandle
 from typing import Any
 
 from starlette.types import Receive, Send
@@ -19,6 +18,7 @@ from launchpad.runs.in_process import Runs
 from launchpad.server.direct import DirectBody, beneath_starlette
 from launchpad.server.reading import ReadingProtocol
 from launchpad.sse.connection import CONNECTION_EXTENSION, Connection
+from launchpad.timer import Timer
 
 __all__ = ["LaunchpadProtocol"]
 
@@ -48,7 +48,7 @@ class LaunchpadProtocol(ReadingProtocol):
         self._runs = [value for value in self.app_state.values() if isinstance(value, Runs)]
         connection = Connection(unsent=self.unsent, abort=self.abort, direct=self.direct)
         self._extensions: dict[str, Any] = {CONNECTION_EXTENSION: connection}
-        self._unread_timer: TimerHandle | None = None
+        self._unread_timer: Timer | None = None
         self._body: DirectBody | None = None
 
     def unsent(self) -> int:
@@ -110,11 +110,12 @@ class LaunchpadProtocol(ReadingProtocol):
         for runs in self._runs:
             runs.begin_shutdown()
 
+    def _cut(self) -> None:
+        self.abort()
+
     def _watch_unread(self) -> None:
         timeout = self._runs[0].settings.send_timeout if self._runs else SEND_TIMEOUT
-        self._unread_timer = self.loop.call_later(
-            timeout, self._look_unread, self.unsent(), timeout
-        )
+        self._unread_timer = Timer(self.loop, timeout, self._look_unread, self.unsent(), timeout)
 
     def _look_unread(self, left: int, timeout: float) -> None:
         self._unread_timer = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
@@ -16,13 +16,28 @@ LINGER = 2.0
 """Seconds that a client may go on to send what has been answered already."""
 MAX_HEAD = 64 * 1024
 """Bytes that a request's line and headers may have, or a chunked body's trailers."""
-TOO_LARGE = (
-    b'{"error":{"message":"The request\'s headers are larger than 64 KiB.",'
-    b'"type":"invalid_request_error","param":null,"code":"headers_too_large"}}'
+
+
+def _answer(status: bytes, code: bytes, message: bytes) -> bytes:
+    body = b'{"error":{"message":"%b","type":"invalid_request_error","param":null,"code":"%b"}}' % (
+        message,
+        code,
+    )
+    return (
+        b"HTTP/1.1 %b\r\ncontent-type: application/json\r\nconnection: close\r\n"
+        b"content-length: %d\r\n\r\n%b" % (status, len(body), body)
+    )
+
+
+TOO_LARGE = _answer(
+    b"431 Request Header Fields Too Large",
+    b"headers_too_large",
+    b"The request's headers are larger than 64 KiB.",
 )
-ANSWER = (
-    b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: application/json\r\n"
-    b"connection: close\r\ncontent-length: %d\r\n\r\n%s" % (len(TOO_LARGE), TOO_LARGE)
+UNREADABLE = _answer(
+    b"400 Bad Request",
+    b"invalid_http",
+    b"This cannot be read as an HTTP request. Check its first line, its headers and its length.",
 )
 UPGRADES = frozenset({b"upgrade", b"http2-settings"})
 
@@ -31,7 +46,8 @@ class ReadingProtocol(HttpToolsProtocol):
     """Reads one connection's requests.
 
     - A request that does not get complete is given up after the keep-alive time without a byte.
-    - A request whose headers have no end gets 431.
+    - A request whose headers have no end gets 431, and what is no request 400, in the form of all
+      errors. They do not come within another answer, which is left whole.
     - A client that has sent its next requests already (pipelining) is seen leaving too.
     - An upgrade that is not offered is ignored, as HTTP has it; uvicorn loses the body then.
     """
@@ -69,13 +85,10 @@ class ReadingProtocol(HttpToolsProtocol):
         try:
             self._parse(data)
         except httptools.HttpParserError:
-            if self._too_large:
-                self._refuse_head()
-            else:
-                self.send_400_response("Invalid HTTP request received.")
+            self._refuse(TOO_LARGE if self._too_large else UNREADABLE)
             return
         if self._head > MAX_HEAD:
-            self._refuse_head()
+            self._refuse(TOO_LARGE)
             return
         if self.pipeline:
             self._look_ahead(len(data))
@@ -150,15 +163,38 @@ class ReadingProtocol(HttpToolsProtocol):
     def _size_of_head(self) -> int:
         return len(self.url) + sum(len(name) + len(value) + 4 for name, value in self.headers)
 
-    def _refuse_head(self) -> None:
+    def _refuse(self, answer: bytes) -> None:
+        """Read no further; `answer` is sent where it cannot be taken for a part of another."""
         self._refused = True
-        cycle = cast("RequestResponseCycle | None", self.cycle)
-        if cycle is not None and not cycle.response_complete:
-            self.transport.close()  # it has another answer, or a part of one
-            return
-        self.transport.write(ANSWER)
+        running = self._running
+        if running is None or running.response_complete:
+            self._say_last(answer)
+        elif not running.more_body:
+            # Its request was whole, and so is its answer to be.
+            self._end_after(running)
+        elif running.response_started:
+            self._cut()
+        else:
+            # Nobody will ever send the rest of its request.
+            running.disconnected = True
+            running.message_event.set()
+            self._say_last(answer)
+
+    def _say_last(self, answer: bytes) -> None:
+        self.transport.write(answer)
         # Closed at once, what it still sends would reset the connection under the answer.
         self.loop.call_later(LINGER, self.transport.close)
+
+    def _end_after(self, running: Cycle) -> None:
+        """Close the connection behind the answer to the last request that came whole."""
+        if self.pipeline and self.pipeline[0][0].more_body:
+            self.pipeline.popleft()
+        last = self.pipeline[0][0] if self.pipeline else running
+        last.keep_alive = False
+
+    def _cut(self) -> None:
+        """End the connection within an answer, so that it cannot be taken for a whole one."""
+        self.transport.abort()
 
     def _ignores_upgrade(self) -> bool:
         parser = self.parser

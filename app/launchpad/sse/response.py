@@ -11,6 +11,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from launchpad.sse.connection import Direct, connection_of
 from launchpad.sse.refusal import Refusal
+from launchpad.timer import Timer
 
 logger = logging.getLogger("launchpad.sse")
 
@@ -213,8 +214,8 @@ class _SendGuard:
         self._timer = self._look_in(response.send_timeout / LOOKS)
         self.fired = False
 
-    def _look_in(self, seconds: float) -> asyncio.TimerHandle:
-        return self._loop.call_later(seconds, self._look)
+    def _look_in(self, seconds: float) -> Timer:
+        return Timer(self._loop, seconds, self._look)
 
     def _look(self) -> None:
         limit, waited = self._response.send_timeout, self._waited()
@@ -231,15 +232,14 @@ class _SendGuard:
             self._writer.cancel()
 
     def _waited(self) -> float:
-        """Seconds since the client took anything, within the present write."""
+        """Seconds for which the client was seen to take nothing, within the present write."""
         since, now = self._response.blocked_since, self._loop.time()
         if since is None:
             return 0.0
         unsent = self._connection["unsent"]() if self._connection is not None else 0
-        if since != self._since:
-            self._since = self._moved = since
-        elif unsent < self._unsent:
-            self._moved = now
+        # A write that was not seen before says nothing yet of what was taken since it began.
+        if since != self._since or unsent < self._unsent:
+            self._since, self._moved = since, now
         self._unsent = unsent
         return now - self._moved
 

@@ -21,12 +21,18 @@ class _ChoiceFailedError(Exception):
 class _ChoiceMailbox(Mailbox):
     """Marks what one run says with its choice, on the way to the mailbox they share."""
 
-    __slots__ = ("_choice", "_shared")
+    __slots__ = ("_choice", "_owner", "_shared")
 
     def __init__(self, shared: Mailbox, choice: int) -> None:
         super().__init__(0)
         self._shared = shared
         self._choice = choice
+        self._owner = asyncio.current_task()
+
+    def is_over(self) -> bool:
+        # The group cancels its own task for the first failure, and then the other runs.
+        owner = self._owner
+        return self._shared.is_over() or (owner is not None and owner.cancelling() > 0)
 
     def offer(self, event: RunEvent) -> bool:
         # A failure is `put`'s to raise.

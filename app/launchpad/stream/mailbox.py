@@ -86,6 +86,10 @@ class Mailbox:
         self._wake_consumer()
         self._wake_producers()
 
+    def is_over(self) -> bool:
+        """Whether the run was asked to end: nobody wants more of it."""
+        return self.closed
+
     def poke(self) -> None:
         """Wake a consumer that waits, with nothing: how a heartbeat gets its turn."""
         self._wake_consumer()

@@ -14,6 +14,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Self
 
 from launchpad.events import RunEvent, RunFailed
+from launchpad.stream.ending import is_end
 from launchpad.stream.failure import failed, forget
 from launchpad.stream.mailbox import DEFAULT_LIMIT, Act, Mailbox
 
@@ -181,7 +182,12 @@ class EventStream:
         loop = owner.get_loop()
         # The collector may run in any thread, and after the loop.
         if not loop.is_closed():
-            loop.call_soon_threadsafe(owner.cancel)
+            loop.call_soon_threadsafe(_abandon, owner, self._mailbox)
+
+
+def _abandon(owner: asyncio.Task[None], mailbox: Mailbox) -> None:
+    mailbox.close()
+    owner.cancel()
 
 
 async def _own(produce: Producer, mailbox: Mailbox) -> None:
@@ -190,21 +196,16 @@ async def _own(produce: Producer, mailbox: Mailbox) -> None:
     except asyncio.CancelledError as error:
         # It ends here. Kept by the task, its traceback would hold all that the run had, until
         # the garbage collector comes by.
-        if not _was_cancelled():
-            # A node raised it by itself: nobody asked for the end.
+        if not is_end(error, mailbox):
             mailbox.close(_broken(error))
         forget(error)
-    except KeyboardInterrupt:
-        raise
-    except BaseException as error:  # noqa: BLE001 - `sys.exit()` in a node must not end the server
+    except BaseException as error:
+        # `sys.exit()` in a node must not end the server.
+        if is_end(error, mailbox):
+            raise
         mailbox.close(_broken(error))
     finally:
         mailbox.close()
-
-
-def _was_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 def _broken(error: BaseException) -> RunFailed:

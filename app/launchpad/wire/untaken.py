@@ -7,6 +7,8 @@ import logging
 import weakref
 from collections.abc import Callable
 
+from launchpad.timer import Timer
+
 __all__ = ["Untaken"]
 
 logger = logging.getLogger("launchpad.run")
@@ -26,7 +28,7 @@ class Untaken:
         self._seconds = seconds
         self._end = end
         self._given_at: float | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: Timer | None = None
 
     def gave(self, loop: asyncio.AbstractEventLoop) -> None:
         """Bytes were given just now."""
@@ -59,7 +61,7 @@ class Untaken:
     def _look_in(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
         # Held weakly: a stream that is dropped unread must not live on in its own timer.
         alive: weakref.ref[Untaken] = weakref.ref(self)
-        self._timer = loop.call_later(seconds, _look, alive, loop)
+        self._timer = Timer(loop, seconds, _look, alive, loop)
 
 
 def _look(untaken: weakref.ref[Untaken], loop: asyncio.AbstractEventLoop) -> None:

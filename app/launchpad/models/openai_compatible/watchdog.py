@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from launchpad.timer import Timer
+
 if TYPE_CHECKING:
     from launchpad.settings import Settings
 
@@ -52,6 +54,7 @@ class Watchdog:
     Only time spent waiting counts: a slow client, which stops the reading, is not the upstream's
     fault. Only tokens count as progress, not comments. A stream has one timer, which looks at the
     clock when it comes and is set anew where it came too early; a token costs two clock readings.
+    Tokens that came while the loop stood still are read before it looks: see `Timer`.
     An answer that has its finish reason is complete: silence after it ends it, and is no failure.
     """
 
@@ -68,7 +71,7 @@ class Watchdog:
         """It fired after the finish reason: there is nothing to tell, and nothing more to read."""
         self._grace: float | None = None
         shortest = min(patience.first_token, patience.stall)
-        self._timer: asyncio.TimerHandle | None = self._loop.call_later(shortest, self._check)
+        self._timer: Timer | None = Timer(self._loop, shortest, self._check)
 
     def on_timeout(self, act: Callable[[], None]) -> None:
         """`act` ends the wait from now on; it is called at once where it is too late already."""
@@ -98,7 +101,7 @@ class Watchdog:
         if self._grace is None and self._timer is not None:
             self._grace = min(GRACE, self._patience.stall)
             self._timer.cancel()
-            self._timer = self._loop.call_later(self._grace, self._check)
+            self._timer = Timer(self._loop, self._grace, self._check)
 
     def stop(self) -> None:
         """Watch no more."""
@@ -115,7 +118,7 @@ class Watchdog:
         if self._waiting_since is not None:
             silent += self._loop.time() - self._waiting_since
         if silent < limit:
-            self._timer = self._loop.call_later(max(limit - silent, 0.001), self._check)
+            self._timer = Timer(self._loop, max(limit - silent, 0.001), self._check)
             return
         self._timer = None
         if self._grace is None:
