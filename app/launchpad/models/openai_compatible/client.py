@@ -145,7 +145,7 @@ class StreamingOpenAI(openai.AsyncOpenAI):
                 listener.stream, listener.body, listener.options = opened, body, options
             return opened
         async with opened:
-            builder = CompletionBuilder()
+            builder = CompletionBuilder(str(body.get("model")))
             try:
                 while items := await opened.pull():
                     builder.add(items)
@@ -258,6 +258,9 @@ def _status_error(error: StatusError, url: str) -> openai.APIStatusError:
     response = httpx2.Response(error.status, headers=dict(error.headers), request=request)
     body = error.body
     inner = as_object(body).get("error", body)
+    if not isinstance(as_object(inner).get("code", ""), str):
+        # The SDK makes a text of whatever stands there.
+        inner = {**inner, "code": None}
     return openai.APIStatusError(f"HTTP status {error.status}", response=response, body=inner)
 
 
