@@ -32,6 +32,9 @@ from launchpad.models.error_bodies import error_object, parameter_of, safe_words
 if TYPE_CHECKING:
     from pydantic_ai import ModelHTTPError
 
+_ANSWERS = frozenset({"ChatCompletion", "ChatCompletionChunk"})
+"""What pydantic-ai and OpenAI's SDK take an answer for, before they read it."""
+_STATUS = re.compile("[45][0-9]{2}")
 _STATUS_BY_CODE = {
     "rate_limit_exceeded": 429,
     "rate_limit_error": 429,
@@ -156,9 +159,13 @@ def in_stream_error(said: object) -> UpstreamError:
     body = cast("dict[str, Any]", said) if isinstance(said, dict) else {"message": said}
     for name in ("code", "type", "status"):
         value = body.get(name)
-        status = _STATUS_BY_CODE.get(str(value))
-        if status is None and str(value).isdigit() and 400 <= int(str(value)) < 600:
-            status = int(str(value))
+        # Not every text of digits is a number to `int`, nor every number short enough for `str`.
+        if isinstance(value, int) and 400 <= value < 600:
+            status = value
+        elif isinstance(value, str):
+            status = int(value) if _STATUS.fullmatch(value) else _STATUS_BY_CODE.get(value)
+        else:
+            status = None
         if status is not None:
             return http_error(status, {"error": body})
     found = UpstreamError("The model provider failed while it answered.")
@@ -196,7 +203,8 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _from_foreign(error: BaseException) -> UpstreamError | None:
-    from pydantic_ai import exceptions  # only when something has failed
+    from pydantic import ValidationError  # only when something has failed
+    from pydantic_ai import exceptions
 
     if isinstance(error, exceptions.ModelHTTPError):
         return http_error(
@@ -218,6 +226,8 @@ def _from_foreign(error: BaseException) -> UpstreamError | None:
         if error.body is not None:
             return in_stream_error(error.body)
         return UpstreamError("The model provider failed.", retry_after=error.retry_after)
+    if isinstance(error, ValidationError) and error.title in _ANSWERS:
+        return unreadable()
     return _from_sdk(error)
 
 

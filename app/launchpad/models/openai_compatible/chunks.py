@@ -20,6 +20,7 @@ from typing import Annotated, Any, Literal, TypeAlias
 import msgspec
 
 from launchpad.models.openai_compatible.json_values import error_in, objects_in
+from launchpad.models.openai_compatible.readable import is_readable
 from launchpad.models.openai_compatible.sse import data_of
 from launchpad.models.openai_compatible.tool_calls import ToolCallIndices
 
@@ -73,7 +74,7 @@ _text = msgspec.json.Decoder(str)
 
 
 class GarbageError(ValueError):
-    """An event's data is not a JSON object."""
+    """An event's data is no JSON object, or none that can be read as a chunk."""
 
 
 class UpstreamSaidError(ValueError):
@@ -205,7 +206,7 @@ class ChunkDecoder:
             return
         try:
             chunk = _plain.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             self._decode_whole(data, into)
             return
         choice = chunk.choices[0]
@@ -253,6 +254,8 @@ class ChunkDecoder:
             choices = chunk["choices"] = [
                 one for one in objects_in(choices) if not one.get("index")
             ]
+        if not is_readable(chunk):
+            raise GarbageError("a part of the answer is of another type than OpenAI's")
         for choice in choices:
             if choice.get("finish_reason"):
                 self.finished = True
@@ -278,13 +281,15 @@ def _decode_texts(literals: list[bytes]) -> list[str] | None:
 
 def _decode_object(data: bytes) -> Chunk:
     try:
-        value = _anything.decode(data)
-    except (msgspec.DecodeError, UnicodeDecodeError):
         try:
+            value = _anything.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError):
             # The standard library takes what msgspec refuses: half surrogate pairs, NaN.
             value = json.loads(data)
-        except ValueError as error:
-            raise GarbageError("an event is not JSON") from error
+    except ValueError as error:
+        raise GarbageError("an event is not JSON") from error
+    except RecursionError as error:
+        raise GarbageError("an event is nested too deeply") from error
     if not isinstance(value, dict):
         raise GarbageError("an event is not a JSON object")
     return value  # pyright: ignore[reportUnknownVariableType]

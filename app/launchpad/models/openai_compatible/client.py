@@ -146,7 +146,7 @@ class StreamingOpenAI(openai.AsyncOpenAI):
                 listener.stream, listener.body, listener.options = opened, body, options
             return opened
         async with opened:
-            builder = CompletionBuilder()
+            builder = CompletionBuilder(str(body.get("model")))
             try:
                 while items := await opened.pull():
                     builder.add(items)
@@ -257,7 +257,10 @@ def _status_error(error: StatusError, url: str) -> openai.APIStatusError:
     """As the SDK raises it, so that pydantic-ai finds codes, headers and content filters."""
     request = httpx2.Request("POST", url)
     response = httpx2.Response(error.status, headers=dict(error.headers), request=request)
-    body = error_object(error.body) or error.body
+    body: Any = error_object(error.body) or error.body
+    if not isinstance(as_object(body).get("code", ""), str):
+        # The SDK makes a text of whatever stands there.
+        body = {**body, "code": None}
     return openai.APIStatusError(f"HTTP status {error.status}", response=response, body=body)
 
 

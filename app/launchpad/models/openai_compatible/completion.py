@@ -2,25 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Sequence
 from typing import Any, cast
 
 import msgspec
+from openai.types import CompletionUsage
 from openai.types.chat import ChatCompletion
+from pydantic import ValidationError
 
 from launchpad.models.openai_compatible.chunks import Chunk, Item
 from launchpad.models.openai_compatible.json_values import as_list, as_object, objects_in
 
 _HEAD = ("id", "created", "model", "service_tier", "system_fingerprint", "moderation", "usage")
+_COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 _JOINED = ("content", "refusal", "reasoning", "reasoning_content")
 
 
 class CompletionBuilder:
-    """Collects a stream's items into the body that a request without `stream` would have got."""
+    """Collects a stream's items into the body that a request without `stream` would have got.
 
-    def __init__(self) -> None:
-        self._head: dict[str, Any] = {}
+    `model` is the one that was asked, for an answer that names none.
+    """
+
+    def __init__(self, model: str = "") -> None:
+        # What pydantic-ai insists on.
+        self._head: dict[str, Any] = {"id": "", "model": model}
         self._texts: dict[str, list[str]] = {}
         self._message: dict[str, Any] = {"role": "assistant"}
         self._calls: dict[int, dict[str, Any]] = {}
@@ -53,6 +61,7 @@ class CompletionBuilder:
             "logprobs": {"content": self._logprobs} if self._logprobs else None,
         }
         body: dict[str, Any] = {**self._head, "object": "chat.completion", "choices": [choice]}
+        body["usage"] = _countable(self._head.get("usage"))
         return ChatCompletion.construct(**body)
 
     def _add_chunk(self, chunk: Chunk) -> None:
@@ -68,6 +77,8 @@ class CompletionBuilder:
 
     def _add_delta(self, delta: dict[str, Any]) -> None:
         for name, value in delta.items():
+            if name == "role":
+                continue
             if name == "tool_calls":
                 for fragment in value or ():
                     self._add_call(fragment)
@@ -77,7 +88,7 @@ class CompletionBuilder:
                 self._texts.setdefault(name, []).append(text_of(cast("object", value)))
             elif isinstance(value, list):
                 self._message.setdefault(name, []).extend(as_list(cast("object", value)))
-            elif name != "role" and value is not None:
+            elif value is not None:
                 self._message[name] = value
 
     def _add_call(self, fragment: dict[str, Any]) -> None:
@@ -91,6 +102,18 @@ class CompletionBuilder:
         function = as_object(fragment.get("function"))
         call["function"]["name"] += function.get("name") or ""
         call["function"]["arguments"] += function.get("arguments") or ""
+
+
+def _countable(usage: object) -> object:
+    """Token counts as pydantic-ai takes them with an answer in one piece: no number is no count."""
+    given = as_object(usage)
+    if not any(isinstance(given.get(name), int) for name in _COUNTS):
+        return None
+    try:
+        CompletionUsage.model_validate(given)
+    except ValidationError:
+        return {name: n if isinstance(n := given.get(name), int) else 0 for name in _COUNTS}
+    return given
 
 
 def text_of(content: object) -> str:
@@ -120,4 +143,9 @@ def as_stream(completion: dict[str, Any]) -> bytes:
         for choice in objects_in(completion.get("choices"))
     ]
     chunk: dict[str, Any] = {**completion, "object": "chat.completion.chunk", "choices": choices}
-    return b"data: " + msgspec.json.encode(chunk) + b"\n\ndata: [DONE]\n\n"
+    try:
+        data = msgspec.json.encode(chunk)
+    except UnicodeEncodeError:
+        # Half a surrogate pair, which only escapes can say.
+        data = json.dumps(chunk).encode()
+    return b"data: " + data + b"\n\ndata: [DONE]\n\n"

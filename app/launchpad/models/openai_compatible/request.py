@@ -19,6 +19,7 @@ from launchpad.models.openai_compatible.completion import as_stream
 from launchpad.models.openai_compatible.json_values import as_object, error_in
 from launchpad.models.openai_compatible.stream import AsSdkError, ChatStream, Reading
 from launchpad.models.openai_compatible.watchdog import Patience, Watchdog
+from launchpad.models.upstream_errors import unreadable
 
 _WHOLE_BODY_BYTES = 32 * 1024 * 1024
 _ERROR_BODY_BYTES = 64 * 1024
@@ -75,7 +76,7 @@ async def open_stream(
             if not 200 <= response.status < 300:
                 await _refuse(response)
             stream = ChatStream(response, reading, watchdog, as_sdk_error)
-            if response.header(b"content-type").startswith("application/json"):
+            if response.header(b"content-type").lower().startswith("application/json"):
                 await _feed_whole(stream, response, watchdog)
         except BaseException:
             response.close()
@@ -134,15 +135,18 @@ async def _feed_whole(stream: ChatStream, response: Response, watchdog: Watchdog
         raise UpstreamError("The connection to the model provider broke.") from error
     try:
         body = as_object(json.loads(data))
-    except ValueError:
+    except (ValueError, RecursionError):
         body = {}
     if not body:
-        raise UpstreamError("The model provider sent something that is not a chat stream.")
+        raise unreadable()
     if said := error_in(body):
         code = as_object(said).get("code")
         status = code if isinstance(code, int) and 400 <= code < 600 else 502
         raise StatusError(status, body, response.headers)
-    stream.feed(as_stream(body))
+    try:
+        stream.feed(as_stream(body))
+    except RecursionError as error:
+        raise unreadable() from error
 
 
 async def _refuse(response: Response) -> NoReturn:
@@ -161,7 +165,7 @@ async def _error_body(response: Response) -> object:
     response.finish()
     try:
         return json.loads(data)
-    except ValueError:
+    except (ValueError, RecursionError):
         return data.decode("utf-8", "replace")
 
 

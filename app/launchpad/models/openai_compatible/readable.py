@@ -1,0 +1,123 @@
+"""Whether a whole chunk is what its readers, pydantic-ai among them, can read. Sync, pure.
+
+Both readers get the same chunk, so it is looked at once, before either has it. What only says
+something about the answer (its id, its token counts, probabilities) and is of another type than
+OpenAI's is left out: the answer is whole without it. Of the answer itself nothing may be missing.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+
+from launchpad.models.openai_compatible.json_values import as_object
+
+__all__ = ["is_readable"]
+
+
+class _Function(msgspec.Struct):
+    pass
+
+
+class _ToolCall(msgspec.Struct):
+    function: _Function | None = None
+
+
+class _Delta(msgspec.Struct):
+    refusal: str | None = None
+    tool_calls: list[_ToolCall | None] | None = None
+
+
+class _Token(msgspec.Struct):
+    token: str
+    logprob: float
+    bytes: list[int] | None = None
+
+
+class _Probability(_Token, kw_only=True):
+    top_logprobs: list[_Token]
+
+
+class _Probabilities(msgspec.Struct):
+    content: list[_Probability] | None = None
+
+
+class _Choice(msgspec.Struct):
+    delta: _Delta | None
+    finish_reason: str | None = None
+    logprobs: _Probabilities | None = None
+
+
+class _Details(msgspec.Struct):
+    pass
+
+
+class _Usage(msgspec.Struct):
+    prompt_tokens_details: _Details | None = None
+    completion_tokens_details: _Details | None = None
+
+
+_Seconds = Annotated[float, msgspec.Meta(ge=0, le=253_402_300_799)]
+"""Since 1970, to the year 9999."""
+
+
+class _Chunk(msgspec.Struct):
+    id: str | None
+    model: str | None
+    created: _Seconds | None
+    choices: list[_Choice]
+    service_tier: str | None = None
+    system_fingerprint: str | None = None
+    usage: _Usage | None = None
+    moderation: dict[str, Any] | None = None
+
+
+_LABELS: dict[str, Any] = {
+    "id": str,
+    "model": str,
+    "created": _Seconds,
+    "service_tier": str,
+    "system_fingerprint": str,
+    "moderation": dict[str, Any],
+}
+_DETAILS = ("prompt_tokens_details", "completion_tokens_details")
+
+
+def is_readable(chunk: dict[str, Any]) -> bool:
+    """Whether all parts of an answer in `chunk` can be read; its `choices` are objects in a list.
+
+    Sets what is said of the answer to None in place, where that is missing or of another type.
+    """
+    if _fits(chunk, _Chunk):
+        return True
+    for name, kind in _LABELS.items():
+        value = chunk.get(name)
+        chunk[name] = value if _fits(value, kind) else None
+    usage = chunk["usage"] = as_object(chunk.get("usage")) or None
+    for name in _DETAILS if usage is not None else ():
+        if not _fits(usage.get(name), _Details):
+            usage[name] = None
+    for choice in chunk["choices"]:
+        if not _fits(choice.get("logprobs"), _Probabilities):
+            choice["logprobs"] = None
+        _settle_empty(choice, "delta", "finish_reason")
+        _settle_empty(as_object(choice["delta"]), "refusal", "tool_calls")
+    # What is left is the answer.
+    return _fits(chunk, _Chunk)
+
+
+def _settle_empty(part: dict[str, Any], *names: str) -> None:
+    """Nothing is nothing, however it is said: `false`, `""`, not there."""
+    for name in names:
+        part[name] = part.get(name) or None
+
+
+def _fits(value: object, kind: Any) -> bool:
+    if value is None:
+        return True
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return False
+    return True
