@@ -35,12 +35,14 @@ class ChatLive(LiveStream):
                 if type(item) is str:
                     if text is not None:
                         out.append(text(node, item))
+                        continue
+                    out += say.text(item)
                 elif isinstance(item, str):
                     # A tag that opens thinking, or closes it.
                     self._thinking = not self._thinking
-                    text = ReasoningDelta if self._thinking else say.text_type
                 else:
                     self._chunk(item, say, out)
+                text = ReasoningDelta if self._thinking else say.text_type
             if out:
                 yield out
         if rest := say.end():
