@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.models.upstream import DONE, STOP, chunk, event, text, tool_call, usage
+from tests.models.upstream import DONE, STOP, chunk, event, text, tool_call
 
 from launchpad.models.openai_compatible.chunks import (
     ChunkDecoder,
@@ -17,8 +17,8 @@ from launchpad.models.openai_compatible.chunks import (
 from launchpad.models.openai_compatible.sse import EventSplitter
 
 
-def decode(data: bytes, size: int | None = None, **how: Any) -> list[Item]:
-    splitter, decoder, items = EventSplitter(), ChunkDecoder(**how), list[Item]()
+def decode(data: bytes, size: int | None = None) -> list[Item]:
+    splitter, decoder, items = EventSplitter(), ChunkDecoder(), list[Item]()
     size = size or len(data)
     for start in range(0, len(data), size):
         block = splitter.feed(data[start : start + size])
@@ -166,15 +166,3 @@ def test_an_error_object_is_an_error() -> None:
 
 def test_nothing_counts_after_done() -> None:
     assert words(decode(b"".join([*text("a"), STOP, DONE, *text("b")]))) == ["a"]
-
-
-def test_thinking_tags_come_out_as_chunks() -> None:
-    data = b"".join([*text("<think>", "hm", "</think>", "yes"), usage(1, 2), STOP])
-    items = decode(data, separate=("<think>", "</think>"))
-    assert words(items) == ["hm", "yes"]
-
-
-def test_leading_white_space_comes_out_as_a_chunk_where_it_is_dropped() -> None:
-    data = b"".join([*text("\n\n", " a", " ", "b"), STOP])
-    assert words(decode(data, hold_leading_space=True)) == [" a", " ", "b"]
-    assert words(decode(data)) == ["\n\n", " a", " ", "b"]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 from pydantic_ai import NativeOutput, PromptedOutput, ToolDefinition, ToolOutput
+from pydantic_ai.exceptions import UnexpectedModelBehavior
 from tests.models.upstream import (
     DONE,
     STOP,
@@ -141,6 +142,63 @@ def test_structured_output_streams_as_fragments_of_text(kind: Any) -> None:
     heard = listen([*text(*DOCUMENT), STOP, DONE], structured=True, output_type=kind)
     assert heard.events == [JsonDelta(N, piece) for piece in DOCUMENT]
     assert heard.output == Out(name="Joe", age=30)
+
+
+@pytest.mark.parametrize("kind", [Out, NativeOutput(Out), PromptedOutput(Out)])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [(["```json\n"], ["\n```"]), (["Here ", "you are:\n\n``", "`\n"], ["\n", "```\nBye"])],
+)
+def test_what_stands_around_a_document_is_not_said(
+    kind: Any, before: list[str], after: list[str]
+) -> None:
+    pieces = [*text(*before, *DOCUMENT, *after), STOP, DONE]
+
+    async def body(server: Upstream) -> None:
+        agent = server.agent(output_type=kind)
+        for _ in range(2):
+            # The second request goes the short way of what was learnt from the first.
+            heard = await hear(agent, structured=True)
+            assert heard.events == [JsonDelta(N, piece) for piece in DOCUMENT]
+            assert heard.output == Out(name="Joe", age=30)
+
+    with_upstream(saying(*pieces), body)
+
+
+def test_a_document_in_one_piece_with_thinking_before_it() -> None:
+    whole = "<think>hm</think>\n```json\n" + "".join(DOCUMENT) + "\n```"
+    heard = listen([*text(whole), STOP, DONE], structured=True, output_type=Out)
+    assert heard.events == [ReasoningDelta(N, "hm"), JsonDelta(N, "".join(DOCUMENT))]
+    assert heard.output == Out(name="Joe", age=30)
+
+
+def test_an_answer_without_a_document_is_said_at_its_end() -> None:
+    async def body(server: Upstream) -> list[Delta]:
+        async with server.agent(output_type=NativeOutput(Out)).run_stream("Hello") as result:
+            live = live_stream(result.run_id)
+            assert live is not None
+            got = [one async for one in live.events(N, structured=True)]
+            with pytest.raises(UnexpectedModelBehavior):
+                await result.get_output()
+        return got
+
+    words = ["Sorry, ", "I ", "can't."]
+    assert with_upstream(saying(*text(*words), STOP, DONE), body) == [JsonDelta(N, "".join(words))]
+
+
+def test_a_clients_format_is_said_as_the_model_says_it() -> None:
+    pieces = ["```json\n", '{"a": 1}', "\n```"]
+
+    async def body(server: Upstream) -> Heard:
+        scope = RequestScope(response_format={"type": "json_object"})
+        token = request_scope.set(scope)
+        try:
+            return await hear(server.agent(), structured=True)
+        finally:
+            request_scope.reset(token)
+
+    heard = with_upstream(saying(*text(*pieces), STOP, DONE), body)
+    assert heard.events == [JsonDelta(N, piece) for piece in pieces]
 
 
 def test_structured_output_through_a_tool_streams_as_fragments_too() -> None:

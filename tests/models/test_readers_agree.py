@@ -22,6 +22,7 @@ from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.profiles import ModelProfile
 from pydantic_ai.providers.openai import OpenAIProvider
 from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
+from tests.models.test_thinking_tags import in_full
 from tests.models.upstream import (
     DONE,
     STOP,
@@ -137,6 +138,28 @@ STREAMS: dict[str, Sequence[bytes]] = {
 }
 
 
+THINKING = [
+    ["<think>", "hm", "</think>\n\n", "ans"],
+    ["<think>", "hm</think>ans"],
+    ["<think>\n", "hm", "\n</think>\n\n", "ans"],
+    ["ans ", "<think>", " is a tag"],
+    ["\n", "<", "thi", "nk>h", "m<", "/think", ">", "<think>", "!</think>a", "ns"],
+    ["<think>hm", " <think>", "</th", "ink"],
+]
+"""Answers with tags of thinking as no reader of pydantic-ai's takes them."""
+
+
+def thinking(seed: int) -> list[str]:
+    """A generated answer with thinking, in generated cuts."""
+    dice = random.Random(seed)
+    words = ["<think>", "</think>", "<", "</think", "ink>", "hm ", "\n", "ans", '"', "é"]
+    answer = "".join(dice.choices(words, k=dice.randrange(1, 14)))
+    if dice.random() < 0.7:
+        answer = dice.choice(["", "\n", "\n\n "]) + "<think>" + answer
+    cuts = sorted({dice.randrange(len(answer) + 1) for _ in range(dice.randrange(9))})
+    return [answer[a:b] for a, b in zip([0, *cuts], [*cuts, len(answer)], strict=True) if a < b]
+
+
 def generated(seed: int) -> list[bytes]:
     dice = random.Random(seed)
     kinds = [
@@ -225,6 +248,63 @@ def test_the_same_response(name: str, cut: int) -> None:
             thoughts = [part.content for part in wanted.parts if isinstance(part, ThinkingPart)]
             assert joined(heard, TextDelta) == "".join(texts)
             assert joined(heard, ReasoningDelta) == "".join(thoughts)
+            await aclose_clients()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize(("first", "size"), [(0, 0), (1, 40)])
+@pytest.mark.parametrize("pieces", [*THINKING, *map(thinking, range(15))], ids=repr)
+def test_thinking_in_any_cuts(pieces: list[str], first: int, size: int) -> None:
+    """`first`: whether a chunk with the role comes before the first text, or has it."""
+    text_wanted, thought_wanted = in_full("".join(pieces))
+    sent = b"".join([*text(*pieces)[1 - first :], STOP, usage(5, 3), DONE])
+
+    async def script(call: Call) -> None:
+        await call.start()
+        for start in range(0, len(sent), size or len(sent)):
+            await call.send(sent[start : start + (size or len(sent))])
+            await asyncio.sleep(0)
+        await call.end()
+
+    async def main() -> None:
+        async with upstream(script) as server:
+            ours = both(server)[1]
+            heard, behind = await read_live(ours)
+            assert await read(ours) == behind
+            assert joined(heard, TextDelta) == content(behind, TextPart) == text_wanted
+            assert joined(heard, ReasoningDelta) == content(behind, ThinkingPart) == thought_wanted
+            for _ in range(2):
+                # The second request goes the short way of what was learnt from the first.
+                async with server.agent().run_stream("Hi") as result:
+                    live = live_stream(result.run_id)
+                    assert live is not None
+                    said = [one async for one in live.events("N", structured=False)]
+                    assert await result.get_output() == text_wanted
+                assert joined(said, TextDelta) == text_wanted
+                assert joined(said, ReasoningDelta) == thought_wanted
+                assert content(result.response, ThinkingPart) == thought_wanted
+            await aclose_clients()
+
+    asyncio.run(main())
+
+
+def test_tags_in_chunks_of_their_own_are_read_as_pydantic_ai_does() -> None:
+    pieces = ["<think>", "\nhm", "\n", "</think>", "\n\n", "<think>", "!", "</think>", "\n", "ans"]
+
+    async def script(call: Call) -> None:
+        await call.stream(*text(*pieces), STOP, DONE)
+
+    async def main() -> None:
+        async with upstream(script) as server:
+            sdk, ours = both(server)
+            async with sdk:
+                wanted = await read(sdk)
+            heard, behind = await read_live(ours)
+            assert content(behind, ThinkingPart) == content(wanted, ThinkingPart) == "\nhm\n!"
+            # White space behind the last tag is kept, and dropped before one.
+            assert content(wanted, TextPart) == "\n\n\nans"
+            assert joined(heard, TextDelta) == content(behind, TextPart) == "\nans"
             await aclose_clients()
 
     asyncio.run(main())

@@ -66,11 +66,7 @@ class PlainResponse(OwnEvents):
         self._origin = cast("Origin", learnt.origin)
         self._open_usual = usual
         self._usual: AgentView | None = None
-        self._answer = PlainAnswer(
-            stream.reading.tags,
-            drops_space=stream.reading.hold_leading_space,
-            mends_tokens=learnt.breaks_tokens,
-        )
+        self._answer = PlainAnswer(mends_tokens=learnt.breaks_tokens)
         self._timestamp = datetime.now(tz=UTC)
         self._told: list[str] = []
         self._counted: RequestUsage | None = None

@@ -105,7 +105,7 @@ class AgentRequest:
             with hand_over(sent):
                 return await stack.enter_async_context(self._asked(self._parameters))
 
-        live = live_for_agent(sent)
+        live = live_for_agent(sent, document=self._speaks_json())
         response = PlainResponse(
             self._parameters, sent, learnt, usual, None if self._listened else live
         )
@@ -126,8 +126,12 @@ class AgentRequest:
         opened = asked.begun()
         if learns is not None:
             learns[0].learn(learns[1], opened, response)
-        live, behind = live_of(opened, response, asked.client_tools)
+        live, behind = live_of(opened, response, asked.client_tools, document=self._speaks_json())
         return live, AgentView(behind, asked.client_tools)
+
+    def _speaks_json(self) -> bool:
+        """Whether text is JSON of the agent's own output type. The client's format is its own."""
+        return self._parameters.output_mode in {"native", "prompted"}
 
     def _asked(self, parameters: ModelRequestParameters) -> Any:
         return self._model.request_stream(

@@ -21,11 +21,9 @@ class ChatLive(LiveStream):
     def __init__(self, stream: ChatStream, names: Names) -> None:
         self._stream = stream
         self._names = names
-        self._tags = stream.reading.tags
         self._fields = (stream.reading.thinking_field, "reasoning", "reasoning_content")
         self._thinking = False
         self._ended_for: str | None = None
-        self._drops_space = stream.reading.hold_leading_space
 
     async def batches(self, node: str, *, structured: bool) -> AsyncIterator[Sequence[Delta]]:
         """See `LiveStream`."""
@@ -34,13 +32,17 @@ class ChatLive(LiveStream):
             text = ReasoningDelta if self._thinking else say.text_type
             out: list[Delta] = []
             for item in items:
-                if isinstance(item, str):
+                if type(item) is str:
                     if text is not None:
                         out.append(text(node, item))
-                    self._drops_space = False
+                        continue
+                    out += say.text(item)
+                elif isinstance(item, str):
+                    # A tag that opens thinking, or closes it.
+                    self._thinking = not self._thinking
                 else:
                     self._chunk(item, say, out)
-                    text = ReasoningDelta if self._thinking else say.text_type
+                text = ReasoningDelta if self._thinking else say.text_type
             if out:
                 yield out
         if rest := say.end():
@@ -90,10 +92,7 @@ class ChatLive(LiveStream):
                 out.append(ReasoningDelta(say.node, words))
 
     def _text(self, text: str, say: Speech, out: list[Delta]) -> None:
-        if self._tags is not None and text == self._tags[1 if self._thinking else 0]:
-            self._thinking = not self._thinking
-        elif self._thinking:
+        if self._thinking:
             out.append(ReasoningDelta(say.node, text))
-        elif not (self._drops_space and text.isspace()):
+        else:
             out += say.text(text)
-            self._drops_space = False

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["live_for_agent", "live_for_client", "live_of"]
 
 _TEXT = Names()
+_DOCUMENT = Names(document=True)
 _CHAT = Names(others_are_clients=True)
 
 
@@ -28,9 +29,12 @@ def live_for_client(stream: ChatStream) -> LiveStream:
     return ChatLive(stream, _CHAT)
 
 
-def live_for_agent(stream: ChatStream) -> LiveStream:
-    """The live reader of an agent's answer where no tool is known to either side."""
-    return ChatLive(stream, _TEXT)
+def live_for_agent(stream: ChatStream, *, document: bool = False) -> LiveStream:
+    """The live reader of an agent's answer where no tool is known to either side.
+
+    With `document`, text is JSON of the agent's own output type.
+    """
+    return ChatLive(stream, _DOCUMENT if document else _TEXT)
 
 
 def live_of(
@@ -39,12 +43,16 @@ def live_of(
     client: frozenset[str],
     *,
     others_are_clients: bool = False,
+    document: bool = False,
 ) -> tuple[LiveStream, StreamedResponse]:
     """The live reader of an answer that was just opened, and the response to go on with.
 
-    Calls of `client` tools are shown; with `others_are_clients`, all are.
+    Calls of `client` tools are shown; with `others_are_clients`, all are. With `document`, text is
+    JSON of the agent's own output type.
     """
     names = _names(response.model_request_parameters, client)
+    if document:
+        names = replace(names, document=True)
     if others_are_clients:
         names = replace(names, others_are_clients=True)
     stream = opened.stream

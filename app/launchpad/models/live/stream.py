@@ -14,6 +14,7 @@ from typing import Any
 
 from launchpad.events import Delta, FinishReason, JsonDelta, TextDelta, ToolCallDelta, Usage
 from launchpad.models.openai_compatible.json_values import as_object
+from launchpad.stream.partial_json.around import DocumentText
 
 _FINISH_REASONS: dict[str, FinishReason] = {
     "stop": "stop",
@@ -36,13 +37,15 @@ class Names:
 
     `output` tools carry the structured output, `client` ones are for the client to run, all others
     stay hidden, unless the server has none (`others_are_clients`): then whatever the model calls
-    is the client's. `text` says whether text is an output too.
+    is the client's. `text` says whether text is an output too, `document` that it is to be JSON of
+    the output's schema.
     """
 
     output: frozenset[str] = frozenset()
     client: frozenset[str] = frozenset()
     text: bool = True
     others_are_clients: bool = False
+    document: bool = False
 
     def settles(self, name: str) -> bool:
         """Whether `name` is a tool's, and no more of it can follow that makes it another's."""
@@ -90,9 +93,13 @@ class Speech:
         self._structured = structured
         self._names = names
         self.text_type: Callable[[str, str], Delta] | None = TextDelta
+        """What a piece of text becomes; None where only `text` can tell."""
+        self._document: DocumentText | None = None
         if structured and names.output:
             # The document is in the output tool's arguments; text beside it is chatter.
             self.text_type = TextDelta if names.text else None
+        elif structured and names.document:
+            self.text_type, self._document = None, DocumentText()
         elif structured:
             self.text_type = JsonDelta
         self._calls: dict[object, _Call] = {}
@@ -108,6 +115,11 @@ class Speech:
         return [delta for call in held for delta in self._tell(call)]
 
     def end(self) -> list[Delta]:
+        """The answer is over: what was held back of it comes out."""
+        rest = self._document.end() if self._document is not None else ""
+        return [*([JsonDelta(self.node, rest)] if rest else ()), *self._end_names()]
+
+    def _end_names(self) -> list[Delta]:
         """The answer, or what stood before another call, is over: every name is complete."""
         if not self._unsettled:
             return []
@@ -123,7 +135,16 @@ class Speech:
 
     def text(self, text: str) -> list[Delta]:
         """Text outside any thinking."""
+        if self._document is not None:
+            return self._text_of_document(self._document, text)
         return [self.text_type(self.node, text)] if text and self.text_type is not None else []
+
+    def _text_of_document(self, document: DocumentText, text: str) -> list[Delta]:
+        said = document.feed(text)
+        if document.bare:
+            # From here on nothing is looked at any more, which would cost each delta.
+            self.text_type, self._document = JsonDelta, None
+        return [JsonDelta(self.node, said)] if said else []
 
     def tool_call(
         self, key: object, name: str | None, call_id: str | None, arguments: str | None
@@ -132,7 +153,7 @@ class Speech:
         call = self._calls.get(key)
         out: list[Delta] = []
         if call is None:
-            out += self.end()
+            out += self._end_names()
             call = self._calls[key] = _Call()
             self._unsettled.append(call)
         call.call_id = call.call_id or call_id

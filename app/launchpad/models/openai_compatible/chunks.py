@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
 from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
@@ -88,16 +87,12 @@ class UpstreamSaidError(ValueError):
 class ChunkDecoder:
     """Decodes blocks of events; keeps what one stream has shown of its pattern.
 
-    `separate` are texts that must come out as whole chunks because they mean something as a chunk
-    (`<think>`); with `hold_leading_space`, text of white space only does too until other text came.
     `finished`: a finish reason came. `done`: `[DONE]` came, and what follows it is ignored.
     """
 
-    def __init__(self, *, separate: Iterable[str] = (), hold_leading_space: bool = False) -> None:
+    def __init__(self) -> None:
         self.finished = False
         self.done = False
-        self._separate = frozenset(separate)
-        self._hold_space = hold_leading_space
         self._head: tuple[object, object, object] | None = None
         self._before = b""
         self._after = b""
@@ -148,13 +143,7 @@ class ChunkDecoder:
             text = _text.decode(literal)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return None
-        if not text or self.done or text in self._separate:
-            return None
-        if self._hold_space:
-            if text.isspace():
-                return None
-            self._hold_space = False
-        return text
+        return text if text and not self.done else None
 
     def _decode_run(self, events: list[bytes], start: int, into: list[Item]) -> int:
         """Decode events from `start` on that have the known pattern; return where they end."""
@@ -172,7 +161,7 @@ class ChunkDecoder:
         # All have the pattern if putting it around the texts again gives the same bytes.
         whole = b"".join((before, self._between.join(literals), after))
         texts = _decode_texts(literals) if whole == b"\n\n".join(run) else None
-        if texts is not None and self._all_plain(texts):
+        if texts is not None and all(texts):
             into.extend(texts)
         else:
             for event in run:
@@ -186,14 +175,6 @@ class ChunkDecoder:
             self.done = True
         elif data is not None and not self.done:
             self._decode_one(data, into)
-
-    def _all_plain(self, texts: Sequence[str]) -> bool:
-        if not self._separate.isdisjoint(texts):
-            return False
-        if self._hold_space and texts[0].isspace():
-            return False
-        self._hold_space = False
-        return all(texts)
 
     def _decode_one(self, data: bytes, into: list[Item]) -> None:
         if self._head is None:
@@ -217,11 +198,8 @@ class ChunkDecoder:
             self._decode_whole(data, into)
         elif not text:
             return
-        elif text in self._separate or (self._hold_space and text.isspace()):
-            self._decode_whole(data, into)
         else:
             into.append(text)
-            self._hold_space = False
         if choice.index == 0 and text:
             if self._heard:
                 self._learn(data, text)

@@ -46,14 +46,12 @@ _time = TypeAdapter(datetime)
 class PlainAnswer:
     """`take` items until it refuses one; what was taken is `kept`, in order.
 
-    `tags` open and close thinking; with `drops_space`, white space before the first text is
-    dropped; with `mends_tokens`, broken special tokens are mended: none of these is plain.
+    Tags of thinking are not plain, nor, with `mends_tokens`, special tokens that were broken and
+    have to be mended.
     """
 
     __slots__ = (
-        "_drops_space",
         "_mends_tokens",
-        "_tags",
         "created",
         "finish_reason",
         "fresh",
@@ -64,9 +62,7 @@ class PlainAnswer:
         "usage",
     )
 
-    def __init__(self, tags: tuple[str, str] | None, *, drops_space: bool, mends_tokens: bool):
-        self._tags = tags or ()
-        self._drops_space = drops_space
+    def __init__(self, *, mends_tokens: bool) -> None:
         self._mends_tokens = mends_tokens
         self.kept: list[Item] = []
         self.fresh: list[str] = []
@@ -81,15 +77,15 @@ class PlainAnswer:
     def take(self, items: list[Item]) -> list[Item]:
         """Add `items` up, as far as they are plain; return the rest, with what is not in front."""
         start = 0
-        chunks = [at for at, item in enumerate(items) if type(item) is not str]
-        for at in (*chunks, len(items)):
+        others = [at for at, item in enumerate(items) if type(item) is not str]
+        for at in (*others, len(items)):
             # All texts up to the next chunk at once: an answer is hundreds of them.
             texts = cast("list[str]", items[start:at])
             if texts and not self._texts(texts):
                 return items[start:]
             if at < len(items):
-                chunk = cast("Chunk", items[at])
-                if not self._chunk(chunk):
+                chunk = items[at]
+                if isinstance(chunk, str) or not self._chunk(chunk):
                     return items[at:]
                 self.kept.append(chunk)
             start = at + 1
@@ -146,9 +142,7 @@ class PlainAnswer:
         text = delta.get("content")
         if text is None or text == "":
             return True
-        if not isinstance(text, str) or text in self._tags:
-            return False
-        if self._drops_space and text.isspace():
+        if not isinstance(text, str):
             return False
         if not text.isascii() and self._mends_tokens and _MAYBE_TOKEN.search(text):
             return False

@@ -9,7 +9,9 @@ from openai.types.chat import ChatCompletionChunk
 from pydantic import ValidationError
 
 from launchpad.models.openai_compatible.chunks import Chunk, Item
+from launchpad.models.openai_compatible.completion import text_of
 from launchpad.models.openai_compatible.json_values import as_object, objects_in
+from launchpad.models.openai_compatible.thinking_tags import Tag
 
 _OF_ONE_CHUNK = frozenset({"choices", "usage", "moderation", "error"})
 _HEAD = ("id", "model", "service_tier", "system_fingerprint")
@@ -21,12 +23,13 @@ class SdkChunks:
     """Joins what waits for pydantic-ai, which goes through all its layers for each chunk.
 
     An answer that is there at once becomes one chunk with the role, all text, the finish reason and
-    the usage. Anything unusual stays a chunk of its own. Texts that are not `separate` are not
-    joined to one that is: it would mean something else.
+    the usage. Anything unusual stays a chunk of its own. So does a `Tag`: pydantic-ai takes a chunk
+    of just that text for one. Text that is one of the `tags`, but opens and closes nothing, comes
+    in two chunks.
     """
 
-    def __init__(self, *, separate: Iterable[str] = ()) -> None:
-        self._separate = frozenset(separate)
+    def __init__(self, tags: Iterable[str] = ()) -> None:
+        self._tags = frozenset(tag for tag in tags if len(tag) > 1)
         self._last_whole: Chunk = {}
 
     def take(self, pending: list[Item]) -> ChatCompletionChunk:
@@ -35,25 +38,28 @@ class SdkChunks:
         used = 0
         if isinstance(first, str):
             whole = _text_like(self._last_whole)
+            if isinstance(first, Tag):
+                del pending[0]
+                return as_sdk_chunk(_with_text(whole, str(first)))
         else:
             self._last_whole = first
             choice = _silent_choice(first)
             if choice is None or choice.get("finish_reason"):
-                del pending[0]
-                return as_sdk_chunk(first)
+                return self._unusual(first, pending)
             whole = {**first, "choices": [{**choice, "delta": dict(as_object(choice["delta"]))}]}
             used = 1
         texts: list[str] = []
         for item in pending[used:] if used else pending:
-            if not isinstance(item, str):
+            if type(item) is not str:
                 break
             texts.append(item)
         if texts:
             text = "".join(texts)
-            if len(texts) > 1 and text in self._separate:
-                text = text[: -len(texts.pop())]
-            whole["choices"][0]["delta"]["content"] = text
             used += len(texts)
+            if text in self._tags:
+                pending[:used] = [text[-1]]
+                return as_sdk_chunk(_with_text(whole, text[:-1]))
+            whole["choices"][0]["delta"]["content"] = text
         for item in pending[used : used + 2]:
             if isinstance(item, str) or not _joins_end(whole, item):
                 break
@@ -61,6 +67,21 @@ class SdkChunks:
             used += 1
         del pending[:used]
         return as_sdk_chunk(whole)
+
+    def _unusual(self, chunk: Chunk, pending: list[Item]) -> ChatCompletionChunk:
+        """The chunk in front of `pending`, or the begin of its text where that looks like a tag."""
+        choices = objects_in(chunk["choices"])
+        text = text_of(as_object(choices[0].get("delta")).get("content")) if choices else ""
+        if text not in self._tags:
+            del pending[0]
+            return as_sdk_chunk(chunk)
+        pending[0] = _with_text(chunk, text[1:])
+        return as_sdk_chunk(_with_text(_text_like(chunk), text[:1]))
+
+
+def _with_text(chunk: Chunk, text: str) -> Chunk:
+    choice = chunk["choices"][0]
+    return {**chunk, "choices": [{**choice, "delta": {**choice["delta"], "content": text}}]}
 
 
 def _text_like(whole: Chunk) -> Chunk:

@@ -17,15 +17,15 @@ from openai.types.chat import ChatCompletionChunk
 from launchpad.errors import UpstreamError, UpstreamTimeoutError
 from launchpad.models.http.pool import Response
 from launchpad.models.openai_compatible.chunks import (
-    Chunk,
     ChunkDecoder,
     GarbageError,
     Item,
     UpstreamSaidError,
 )
-from launchpad.models.openai_compatible.json_values import as_object
+from launchpad.models.openai_compatible.progress import answers, moves_on
 from launchpad.models.openai_compatible.sdk_chunks import SdkChunks
 from launchpad.models.openai_compatible.sse import EventSplitter, EventTooLargeError
+from launchpad.models.openai_compatible.thinking_tags import ThinkingTags
 from launchpad.models.openai_compatible.watchdog import Watchdog
 from launchpad.models.upstream_errors import cut, in_stream_error, unreadable
 
@@ -34,9 +34,9 @@ from launchpad.models.upstream_errors import cut, in_stream_error, unreadable
 class Reading:
     """How a model's stream is to be read, from its profile.
 
-    `tags` open and close thinking inside text, each as a chunk of its own; `thinking_field` is the
-    provider's name for reasoning beside OpenAI-compatible servers' usual two; with
-    `hold_leading_space`, white space before the first text is dropped.
+    `tags` open and close thinking inside text; `thinking_field` is the provider's name for
+    reasoning beside OpenAI-compatible servers' usual two; with `hold_leading_space`, white space
+    before the answer is dropped.
     """
 
     tags: tuple[str, str] | None = None
@@ -65,9 +65,11 @@ class ChatStream:
         self._response = response
         self._splitter = EventSplitter()
         self.reading = reading
-        self._decoder = ChunkDecoder(
-            separate=reading.tags or (), hold_leading_space=reading.hold_leading_space
-        )
+        self._decoder = ChunkDecoder()
+        self._begin: ThinkingTags | None = None
+        """Reads the answer's begin, and its thinking; None once the answer itself has begun."""
+        if reading.tags or reading.hold_leading_space:
+            self._begin = ThinkingTags(reading.tags, drops_space=reading.hold_leading_space)
         self._watchdog = watchdog
         self._as_sdk_error = as_sdk_error
         self._pending: list[Item] = []
@@ -126,7 +128,7 @@ class ChatStream:
                 raise StopAsyncIteration
             await self._read()
         if self._chunks is None:
-            self._chunks = SdkChunks(separate=self.reading.tags or ())
+            self._chunks = SdkChunks(self.reading.tags or ())
         return self._chunks.take(self._pending)
 
     async def follow(self) -> list[Item]:
@@ -203,35 +205,56 @@ class ChatStream:
             # One more token, in a read of its own: the way of a paced stream.
             self._watchdog.progress()
             self._answered = True
+            if self._begin is not None:
+                self._add([text])
+                return
             if self._has_follower:
                 self._pending.append(text)
             self._live.append(text)
             return
         items: list[Item] = []
+        failure: tuple[UpstreamError, Exception] | None = None
         try:
             block = self._splitter.feed(data) if data else self._last_event()
             if block:
                 self._decoder.decode(block, items)
         except (GarbageError, EventTooLargeError) as error:
-            self._fail(unreadable(), error)
+            failure = unreadable(), error
         except UpstreamSaidError as error:
-            self._fail(in_stream_error(error.error), error)
+            failure = in_stream_error(error.error), error
         if str in map(type, items):
             self._watchdog.progress()
             self._answered = True
-        elif any(map(_moves_on, items)):
+        elif any(map(moves_on, items)):
             self._watchdog.progress()
-            self._answered = self._answered or any(map(_answers, items))
+            self._answered = self._answered or any(map(answers, items))
         else:
             self._watchdog.idle()
+        self._add(items)
+        if failure is not None:
+            self._fail(*failure)
+        elif self._decoder.done or not data:
+            self._end(None)
+        elif self._decoder.finished:
+            self._watchdog.finishing()
+
+    def _add(self, items: list[Item]) -> None:
+        """Let both readers have `items`, as far as it is clear what they are."""
+        begin = self._begin
+        if begin is not None:
+            items = begin.take(items)
+            if begin.settled:
+                self._begin = None
         if items:
             if self._has_follower:
                 self._pending += items
             self._live += items
-        if self._decoder.done or not data:
-            self._end(None)
-        elif self._decoder.finished:
-            self._watchdog.finishing()
+
+    def _add_held(self) -> None:
+        """What was held back comes out: nothing follows it."""
+        begin, self._begin = self._begin, None
+        if begin is not None:
+            self._add(begin.end())
 
     def _last_event(self) -> bytes:
         """`[DONE]` needs no blank line after it; any other unclosed event does not count."""
@@ -242,6 +265,7 @@ class ChatStream:
         """The body is over. It is complete with a finish reason, or with words and `[DONE]`."""
         if self._ended:
             return
+        self._add_held()
         if self._watchdog.fired is not None:
             self._fail(UpstreamTimeoutError(self._watchdog.fired), cause)
         elif not (self._decoder.finished or (self._decoder.done and self._answered)):
@@ -256,26 +280,7 @@ class ChatStream:
         if self._error is None:
             error.__cause__ = cause
             self._error = error
+        self._add_held()
         self._ended = True
         self._watchdog.stop()
         self._response.close()
-
-
-def _carries(chunk: Chunk) -> bool:
-    """Whether a chunk moves the answer on: anything but a role or an empty text."""
-    if not chunk["choices"]:
-        return bool(chunk.get("usage"))
-    choice = chunk["choices"][0]
-    delta = as_object(choice.get("delta"))
-    return bool(choice.get("finish_reason")) or any(
-        value for name, value in delta.items() if name != "role"
-    )
-
-
-def _moves_on(item: Item) -> bool:
-    return isinstance(item, str) or _carries(item)
-
-
-def _answers(item: Item) -> bool:
-    """Whether an item is part of the answer itself: not its token counts."""
-    return isinstance(item, str) or (bool(item["choices"]) and _carries(item))
