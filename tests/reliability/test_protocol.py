@@ -150,7 +150,8 @@ GARBAGE = [
     pytest.param(b"\x16\x03\x01 this is no HTTP\r\n\r\n", id="garbage"),
     pytest.param(b"POST / HTTP/1.1\r\ncontent-length: abc\r\n\r\n", id="length"),
     pytest.param(
-        b"POST / HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n", id="body"
+        b"POST / HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\nxyz\r\n",
+        id="body",
     ),
 ]
 

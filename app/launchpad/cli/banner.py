@@ -19,9 +19,7 @@ __all__ = ["show", "show_if_possible"]
 logger = logging.getLogger("launchpad.server")
 
 
-def show_if_possible(
-    catalog: Catalog, readiness: Readiness, url: str, settings: Settings
-) -> None:
+def show_if_possible(catalog: Catalog, readiness: Readiness, url: str, settings: Settings) -> None:
     """`show`; where nothing can be printed (a full disk, a closed pipe), the log says so."""
     try:
         show(catalog, readiness, url, settings)

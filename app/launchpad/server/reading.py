@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Any
 
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
@@ -19,9 +19,9 @@ MAX_HEAD = 64 * 1024
 
 
 def _answer(status: bytes, code: bytes, message: bytes) -> bytes:
-    body = (
-        b'{"error":{"message":"%b","type":"invalid_request_error","param":null,"code":"%b"}}'
-        % (message, code)
+    body = b'{"error":{"message":"%b","type":"invalid_request_error","param":null,"code":"%b"}}' % (
+        message,
+        code,
     )
     return (
         b"HTTP/1.1 %b\r\ncontent-type: application/json\r\nconnection: close\r\n"
