@@ -326,6 +326,28 @@ def test_work_of_clients_that_left_is_not_begun(
     assert InAThread.started == 1
 
 
+def test_threads_that_are_all_busy_are_said_in_the_log_once(
+    served: Served, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("launchpad.core.threads._pool", threads._Pool())
+    monkeypatch.setattr("launchpad.core.threads.LIMIT", 2)
+    InAThread.started = 0
+    InAThread.let_go.clear()
+    clients = [served.post(chat("thread"), wait_head=False) for _ in range(2)]
+    eventually(lambda: InAThread.started == 2, "both threads work")
+    for client in clients:
+        client.close()
+    eventually(lambda: served.counts().runs == 0, "nobody waits for them")
+    assert "threads" not in caplog.text
+    clients = [served.post(chat("thread"), wait_head=False) for _ in range(3)]
+    eventually(lambda: served.counts().runs == 3, "they wait for a thread")
+    assert caplog.text.count("all 2 threads for plain functions are busy") == 1
+    InAThread.let_go.set()
+    for client in clients:
+        assert client.read_all()[-1].data == "[DONE]"
+        client.close()
+
+
 def test_talk_that_comes_to_no_bytes_is_silence_for_the_heartbeat() -> None:
     class Mixed(Node):
         async def process(self, task_context: TaskContext) -> AsyncIterator[Any]:

@@ -33,15 +33,8 @@ def blame(node: str, error: BaseException) -> LaunchpadError:
     status, its detail, its `Retry-After`.
     """
     error = _alone(error)
-    if isinstance(error, SystemExit):
-        return _caused(NodeError(node, "called sys.exit(), which ends the run alone."), error)
-    if isinstance(error, KeyboardInterrupt):
-        return _caused(NodeError(node, "raised KeyboardInterrupt, and no Ctrl-C came."), error)
-    if isinstance(error, asyncio.CancelledError):
-        task = asyncio.current_task()
-        itself = task is not None and task.cancelling() > 0
-        does = "cancelled its own task" if itself else "awaited something that others had cancelled"
-        return _caused(NodeError(node, f"{does}."), error)
+    if (ending := _ending(error)) is not None:
+        return _caused(NodeError(node, ending), error)
     if isinstance(error, NodeError | RequestError):
         return error
     if isinstance(error, HTTPException) and 400 <= error.status_code < 600:
@@ -66,6 +59,20 @@ def _members(error: object) -> Sequence[BaseException]:
     if not isinstance(error, BaseExceptionGroup):
         return ()
     return cast("BaseExceptionGroup[BaseException]", error).exceptions
+
+
+def _ending(error: BaseException) -> str | None:
+    """What a node did to raise what would end more than its run; None for any other error."""
+    if isinstance(error, SystemExit):
+        return "called sys.exit(), which ends the run alone."
+    if isinstance(error, KeyboardInterrupt):
+        return "raised KeyboardInterrupt, which ends the run alone: no Ctrl-C came."
+    if not isinstance(error, asyncio.CancelledError):
+        return None
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        return "cancelled the task that runs it."
+    return "awaited something that others had cancelled."
 
 
 def described(error: BaseException) -> str:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,6 +20,10 @@ LIMIT = 256
 """Threads at once; more calls wait. Only as many are started as there is work for."""
 IDLE = 30.0
 """Seconds after which a thread without work ends."""
+QUIET = 60.0
+"""Seconds between two lines that say that all threads are busy."""
+
+logger = logging.getLogger("launchpad.run")
 
 
 async def in_thread(function: Callable[..., T], *args: Any) -> T:
@@ -77,8 +83,21 @@ class _Pool:
         self._work: deque[Callable[[], None]] = deque()
         self._threads = 0
         self._idle = 0
+        self._quiet_until = 0.0
 
     def submit(self, work: Callable[[], None]) -> None:
+        """Have a thread do `work`, once one is free."""
+        if not self._add(work) and time.monotonic() >= self._quiet_until:
+            self._quiet_until = time.monotonic() + QUIET
+            logger.warning(
+                "all %d threads for plain functions are busy: further nodes with a process method "
+                "without async wait for one. A function that does not return keeps its thread, "
+                "also when its run has ended: give what it waits for a timeout, or make it async.",
+                LIMIT,
+            )
+
+    def _add(self, work: Callable[[], None]) -> bool:
+        """Whether there is a thread for it."""
         with self._changed:
             self._work.append(work)
             if self._idle >= len(self._work):
@@ -86,6 +105,9 @@ class _Pool:
             elif self._threads < LIMIT:
                 self._threads += 1
                 threading.Thread(target=self._run, name="launchpad-node", daemon=True).start()
+            else:
+                return False
+            return True
 
     def forget(self, work: Callable[[], None]) -> None:
         """Take `work` out again, if no thread has it yet."""

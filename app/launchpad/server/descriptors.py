@@ -51,17 +51,15 @@ def allow_for(settings: Settings) -> None:
     runs = settings.max_concurrent_runs
     needed = 2 * runs + settings.max_queued_runs + BESIDE
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    unlimited = resource.RLIM_INFINITY
-    for wanted in (max(WANTED, needed), needed):
-        if hard != unlimited:
-            wanted = min(wanted, hard)
-        if soft == unlimited or soft >= wanted:
-            break
-        # macOS has a lower limit of its own, which it does not tell here.
-        with suppress(ValueError, OSError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-            soft = wanted
-    if soft != unlimited and soft < needed:
+    soft, hard = (sys.maxsize if one == resource.RLIM_INFINITY else one for one in (soft, hard))
+    for wanted in (min(hard, max(WANTED, needed)), min(hard, needed)):
+        if soft < wanted:
+            # macOS has a lower limit of its own, which it does not tell here.
+            with suppress(ValueError, OSError):
+                most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+                resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+                soft = wanted
+    if soft < needed:
         logger.warning(
             "this process may open %d files and connections, and LAUNCHPAD_MAX_CONCURRENT_RUNS=%d "
             "and LAUNCHPAD_MAX_QUEUED_RUNS=%d can need %d: raise the limit (ulimit -Hn, systemd's "
@@ -87,11 +85,13 @@ class Spare:
         try:
             os.close(os.dup(2))
         except OSError as error:
-            if error.errno in {errno.EMFILE, errno.ENFILE} and time.monotonic() > self._quiet_until:
-                self._quiet_until = time.monotonic() + QUIET
-                logger.error(
-                    "no file descriptor is left (%s): new connections, of clients and to upstreams, "
-                    "fail. Raise the limit on open files (ulimit -n), or lower "
-                    "LAUNCHPAD_MAX_CONCURRENT_RUNS",
-                    errno.errorcode[error.errno],
-                )
+            now = time.monotonic()
+            if error.errno not in {errno.EMFILE, errno.ENFILE} or now < self._quiet_until:
+                return
+            self._quiet_until = now + QUIET
+            logger.warning(
+                "no file descriptor is left (%s): new connections, of clients and to upstreams, "
+                "fail. Raise the limit on open files (ulimit -n), or lower "
+                "LAUNCHPAD_MAX_CONCURRENT_RUNS",
+                errno.errorcode[error.errno],
+            )
