@@ -452,3 +452,13 @@ def test_a_stream_that_is_handed_on_unread_is_an_error_that_says_what_to_do() ->
         assert isinstance(chat_events_of(workflow)[-1], RunFailed)
         with pytest.raises(NodeError, match="closed before it was read to its end; read it inside"):
             workflow.run(asked())
+
+
+def test_a_tool_that_the_agent_does_not_have_is_no_empty_answer() -> None:
+    workflow = chat_flow(NodeConfig(node=Text))
+    for _ in range(3):
+        upstream_now().script(ToolDelta(0, "{}", "c1", "look_up"), Finish("tool_calls"))
+        failure = chat_events_of(workflow)[-1]
+        assert isinstance(failure, RunFailed)
+        assert failure.code == "invalid_output"
+        assert "a tool that the node's agent does not have" in failure.message

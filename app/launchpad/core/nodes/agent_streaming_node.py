@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from launchpad.core.nodes.agent import AgentHolder, config_of, conversation
 from launchpad.core.task import TaskContext
 from launchpad.errors import OutputError
-from launchpad.events import FinishReason, JsonDelta
-from launchpad.models.agents.output_errors import CUT_SHORT, UNFIT
+from launchpad.events import FinishReason, JsonDelta, ReasoningDelta
+from launchpad.models.agents.output_errors import CUT_SHORT, NO_SUCH_TOOL, UNFIT
 from launchpad.models.agents.streaming_model import LiveStream, live_stream
 from launchpad.models.scope import count_usage, request_scope
 
@@ -81,13 +81,18 @@ class AgentStreamingNode(AgentHolder):
     async def stream_text_deltas(self, result: StreamedRunResult[Any, Any]) -> AsyncIterator[Any]:
         """Yield the text of `result` as it is made, only what is new each time.
 
-        Text that the request's `response_format` makes JSON comes as fragments of JSON.
+        Text that the request's `response_format` makes JSON comes as fragments of JSON. Raises
+        `OutputError` where the model called a tool that the agent does not have, and said nothing.
         """
-        live = self._live(result)
+        live, said = self._live(result), False
         async for batch in live.batches(self.node_name, structured=self._asked_for_json()):
+            said = said or any(not isinstance(event, ReasoningDelta) for event in batch)
             for event in batch:
                 yield event
         self._note(live)
+        if live.hid_calls and not said:
+            # The answer was taken for the run's result before its first word: no retry any more.
+            raise OutputError(self.node_name, NO_SUCH_TOOL)
         # What was said leaves before the agent's run is brought to its end, which takes a while.
         await sleep(0)
         self.save_output(await result.get_output())

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-__all__ = ["CUT_SHORT", "UNFIT", "output_fault"]
+__all__ = ["CUT_SHORT", "NO_SUCH_TOOL", "UNFIT", "output_fault"]
 
 CUT_SHORT = "its output was cut off by the token limit; raise max_tokens."
+NO_SUCH_TOOL = "the model said nothing, and called a tool that the node's agent does not have."
 UNFIT = "the model's output does not fit the node's output type."
 
 _BEGINNINGS = (

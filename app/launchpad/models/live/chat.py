@@ -48,6 +48,7 @@ class ChatLive(LiveStream):
         if rest := say.end():
             yield rest
         self.finish_reason = say.reason(self._ended_for)
+        self.hid_calls = say.hides_calls
 
     def _chunk(self, chunk: Chunk, say: Speech, out: list[Delta]) -> None:
         if chunk.get("usage"):

@@ -59,6 +59,7 @@ class EventLive(LiveStream):
             yield rest
         whole = response.get()
         self.finish_reason = say.reason(whole.finish_reason)
+        self.hid_calls = say.hides_calls
         self.usage = usage_of(whole.usage)
         refusal = (whole.provider_details or {}).get("refusal")
         if isinstance(refusal, str) and refusal:

@@ -68,6 +68,8 @@ class LiveStream(ABC):
     """Somebody has counted `usage` (`count_usage`)."""
     refused: bool = False
     """The model refused, in OpenAI's sense: it gave `RefusalDelta`s and no answer."""
+    hid_calls: bool = False
+    """The model called tools that are nobody's to see: the server's own, or none at all."""
     sufficed: bool = False
     """It was read to its end, and by pydantic-ai's means nothing but the output is asked for."""
 
@@ -125,6 +127,15 @@ class Speech:
             return []
         waiting, self._unsettled = self._unsettled, []
         return [delta for call in waiting for delta in self._settle(call)]
+
+    @property
+    def hides_calls(self) -> bool:
+        """Whether a call was neither the output nor the client's."""
+        names = self._names
+        return any(
+            call.name not in names.output and not names.shows(call.name)
+            for call in self._calls.values()
+        )
 
     def reason(self, raw: str | None) -> FinishReason | None:
         """Why the answer ended: for tool calls where the client saw one, and only there."""
