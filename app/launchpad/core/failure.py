@@ -9,9 +9,19 @@ from typing import TypeVar
 
 from starlette.exceptions import HTTPException
 
-from launchpad.errors import LaunchpadError, NodeError, OutputError, RequestError, UpstreamError
+from launchpad.errors import (
+    LaunchpadError,
+    NodeError,
+    OutputError,
+    OverloadedError,
+    RequestError,
+    UpstreamError,
+    UpstreamTimeoutError,
+)
 from launchpad.models.agents.output_errors import output_fault
+from launchpad.models.causes import cause_of
 from launchpad.models.upstream_errors import as_upstream_error
+from launchpad.observe.logs import redact
 
 Failure = TypeVar("Failure", bound=LaunchpadError)
 
@@ -21,6 +31,10 @@ UNEXPECTED = (Exception, SystemExit, asyncio.CancelledError)
 asyncio ends the whole loop for a `SystemExit`, and a task group takes a `CancelledError` of one of
 its tasks for no failure at all.
 """
+
+
+_MODELS_FAILURES = (UpstreamError, OverloadedError)
+"""What may have a cause that the log is to name."""
 
 
 def was_cancelled() -> bool:
@@ -49,17 +63,25 @@ def blame(node: str, error: BaseException) -> LaunchpadError:
         return _caused(OutputError(node, fault), error)
     failure = NodeError(node, str(upstream or error) or type(error).__name__)
     _caused(failure, upstream or error)
-    if upstream is not None and upstream is not error:
+    if upstream is not None and upstream is not error and upstream.__cause__ is None:
         upstream.__cause__ = error
     return failure
 
 
 def described(error: BaseException) -> str:
-    """A failure in words for the log: also those of the provider that a client does not see."""
+    """A failure in words for the log: also those that a client does not see.
+
+    They are the provider's own, or, where it was not reached or not understood, why.
+    """
     cause = error.__cause__ if isinstance(error, NodeError) else error
-    detail = cause.detail if isinstance(cause, UpstreamError) else None
     words = str(error)
-    return words if detail is None or detail in words else f"{words} It said: {detail}"
+    if isinstance(cause, UpstreamTimeoutError) or not isinstance(cause, _MODELS_FAILURES):
+        return words
+    detail = cause.detail if isinstance(cause, UpstreamError) else None
+    if detail is not None:
+        return words if detail in words else f"{words} It said: {detail}"
+    why = cause_of(cause.__cause__) if cause.__cause__ is not None else None
+    return words if why is None else f"{words} Cause: {redact(why)}"
 
 
 def words_of(error: HTTPException) -> str:
