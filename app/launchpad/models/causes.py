@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import cast
 
 __all__ = ["cause_of"]
 
@@ -44,5 +45,5 @@ def _below(error: BaseException) -> BaseException | None:
         return error.__cause__
     if isinstance(error, BaseExceptionGroup):
         # The last of several models is the one whose failure the client is told.
-        return error.exceptions[-1]
+        return cast("BaseExceptionGroup[BaseException]", error).exceptions[-1]
     return None if error.__suppress_context__ else error.__context__

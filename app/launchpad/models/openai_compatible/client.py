@@ -114,9 +114,7 @@ class StreamingOpenAI(openai.AsyncOpenAI):
         locate: Locate | None = None,
     ) -> None:
         http_client = sdk_client()
-        super().__init__(
-            api_key=api_key, base_url=base_url, max_retries=0, http_client=http_client
-        )
+        super().__init__(api_key=api_key, base_url=base_url, max_retries=0, http_client=http_client)
         self._patience = patience
         self._reading = reading
         self._locate = locate
