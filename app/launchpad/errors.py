@@ -138,7 +138,10 @@ class PayloadTooLargeError(RequestError):
 
 
 class OverloadedError(RequestError):
-    """Too many runs. `retry_after` is in seconds; `status` is 429 (this key) or 503 (everyone)."""
+    """Too many runs, or open files.
+
+    `retry_after` is in seconds; `status` is 429 (this key) or 503 (everyone).
+    """
 
     status = 429
     type = "rate_limit_error"

@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 import uvloop
 from pydantic_ai.exceptions import ModelAPIError
+from pydantic_ai.models.openai import OpenAIChatModel
 from tests.models.upstream import DONE, STOP, Call, text, upstream
 
-from launchpad.models import aclose_clients
+from launchpad.errors import MissingConfigurationError
+from launchpad.models import AgentConfig, aclose_clients, build_model
+from launchpad.models import ModelProvider as P
 from launchpad.models.http.route import is_loopback, proxy_for, tls_context
 
 TLS = Path(__file__).parent / "tls"
@@ -121,6 +124,95 @@ def test_which_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     assert proxy_for("https://inside.example.com/v1") is None
     for local in ("http://localhost:1/v1", "http://127.0.0.1:1/v1", "http://[::1]:1/v1"):
         assert proxy_for(local) is None
+
+
+SOCKS = "socks5://127.0.0.1:9"
+
+
+@pytest.mark.parametrize("name", ["ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "all_proxy"])
+def test_a_socks_proxy_is_not_in_the_way_of_loopback(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, SOCKS)
+
+    async def main() -> None:
+        async with upstream(script) as server:
+            async with server.agent().run_stream("Hello") as result:
+                assert await result.get_output() == "ab"
+            await aclose_clients()
+        # Nor in the way of a host that needs no proxy, or has another.
+        monkeypatch.setenv("NO_PROXY", "inside.test")
+        assert build_model(server.config(base_url="https://inside.test/v1"))
+        await aclose_clients()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("provider", [P.OPENAI_COMPATIBLE, P.OPENAI, P.OPENROUTER])
+@pytest.mark.parametrize("name", ["ALL_PROXY", "HTTPS_PROXY", "https_proxy"])
+def test_a_socks_proxy_in_the_way_is_named(
+    provider: P, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, SOCKS)
+    config = AgentConfig(
+        model_provider=provider,
+        model_name="a/b",
+        api_key="k",
+        base_url="https://far.test/v1" if provider is P.OPENAI_COMPATIBLE else None,
+    )
+
+    async def main() -> None:
+        with pytest.raises(MissingConfigurationError, match=f"proxy in {name} speaks SOCKS") as it:
+            build_model(config)
+        assert "pip install" not in str(it.value)
+        assert "127.0.0.1" not in str(it.value)
+        await aclose_clients()
+
+    asyncio.run(main())
+
+
+def test_a_socks_proxy_and_a_provider_whose_sdk_reads_its_answers(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", SOCKS)
+    config = AgentConfig(model_provider=P.ANTHROPIC, model_name="a", api_key="k")
+
+    async def main() -> None:
+        with pytest.raises(MissingConfigurationError, match="speaks SOCKS"):
+            build_model(config)
+        await aclose_clients()
+
+    asyncio.run(main())
+
+
+def test_other_endpoints_of_the_sdk_go_through_the_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append((await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")[0])
+        body = b'{"object": "list", "data": []}'
+        head = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+        writer.write(head % len(body) + body)
+        await writer.drain()
+        writer.close()
+
+    async def main() -> None:
+        server = await asyncio.start_server(answer, "127.0.0.1", 0)
+        address = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        monkeypatch.setenv("HTTP_PROXY", address)
+        for url in ("http://far.test/v1", f"{address}/v1"):
+            config = AgentConfig(
+                model_provider=P.OPENAI_COMPATIBLE, model_name="m", base_url=url, api_key="k"
+            )
+            model = build_model(config)
+            assert isinstance(model, OpenAIChatModel)
+            assert (await model.client.models.list()).data == []
+            await model.client.close()
+        server.close()
+        await aclose_clients()
+
+    asyncio.run(main())
+    assert asked == ["GET http://far.test/v1/models HTTP/1.1", "GET /v1/models HTTP/1.1"]
 
 
 def test_loopback() -> None:

@@ -10,9 +10,19 @@ from typing import TypeVar, cast
 
 from starlette.exceptions import HTTPException
 
-from launchpad.errors import LaunchpadError, NodeError, OutputError, RequestError, UpstreamError
+from launchpad.errors import (
+    LaunchpadError,
+    NodeError,
+    OutputError,
+    OverloadedError,
+    RequestError,
+    UpstreamError,
+    UpstreamTimeoutError,
+)
 from launchpad.models.agents.output_errors import output_fault
+from launchpad.models.causes import cause_of
 from launchpad.models.upstream_errors import as_upstream_error
+from launchpad.observe.logs import redact
 
 Failure = TypeVar("Failure", bound=LaunchpadError)
 
@@ -23,6 +33,10 @@ asyncio ends the whole loop for a `SystemExit` or a `KeyboardInterrupt`, and a t
 `CancelledError` of one of its tasks for no failure at all. Which of them end the run from outside
 is `launchpad.stream.ending`'s to say.
 """
+
+
+_MODELS_FAILURES = (UpstreamError, OverloadedError)
+"""What may have a cause that the log is to name."""
 
 
 def blame(node: str, error: BaseException) -> LaunchpadError:
@@ -44,7 +58,7 @@ def blame(node: str, error: BaseException) -> LaunchpadError:
         return _caused(OutputError(node, fault), error)
     failure = NodeError(node, str(upstream or error) or type(error).__name__)
     _caused(failure, upstream or error)
-    if upstream is not None and upstream is not error:
+    if upstream is not None and upstream is not error and upstream.__cause__ is None:
         upstream.__cause__ = error
     return failure
 
@@ -76,11 +90,19 @@ def _ending(error: BaseException) -> str | None:
 
 
 def described(error: BaseException) -> str:
-    """A failure in words for the log: also those of the provider that a client does not see."""
+    """A failure in words for the log: also those that a client does not see.
+
+    They are the provider's own, or, where it was not reached or not understood, why.
+    """
     cause = error.__cause__ if isinstance(error, NodeError) else error
-    detail = cause.detail if isinstance(cause, UpstreamError) else None
     words = str(error)
-    return words if detail is None or detail in words else f"{words} It said: {detail}"
+    if isinstance(cause, UpstreamTimeoutError) or not isinstance(cause, _MODELS_FAILURES):
+        return words
+    detail = cause.detail if isinstance(cause, UpstreamError) else None
+    if detail is not None:
+        return words if detail in words else f"{words} It said: {detail}"
+    why = cause_of(cause.__cause__) if cause.__cause__ is not None else None
+    return words if why is None else f"{words} Cause: {redact(why)}"
 
 
 def words_of(error: HTTPException) -> str:

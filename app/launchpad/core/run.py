@@ -22,7 +22,7 @@ from launchpad.core.speech import Speech, from_thread
 from launchpad.core.task import TaskContext
 from launchpad.core.threads import in_thread
 from launchpad.core.validate import Graph
-from launchpad.errors import LaunchpadError, NodeError
+from launchpad.errors import LaunchpadError, NodeError, OverloadedError
 from launchpad.events import (
     FinishReason,
     NodeFinished,
@@ -102,7 +102,9 @@ class Run:
             await self.execute()
         except Exception as error:
             # An upstream's failure is told in a line; only our users' bugs need their traceback.
-            foreign = isinstance(error.__cause__ or error, LaunchpadError)
+            foreign = isinstance(error, OverloadedError) or isinstance(
+                error.__cause__ or error, LaunchpadError
+            )
             logger.warning(
                 "run %s of %s failed: %s",
                 context.run_id,

@@ -285,7 +285,14 @@ def _build(config: AgentConfig, settings: Settings) -> Model:
         from launchpad.models import foreign
 
         return foreign.build(config, settings)
+    except ConfigurationError:
+        raise
     except ImportError as error:
+        if not isinstance(error, ModuleNotFoundError) and "SOCKS" in str(error):
+            # httpx's words for a proxy of the environment, whose package is no extra of ours.
+            from launchpad.models.no_socks import no_socks
+
+            raise no_socks() from error
         extra = _NEEDS[provider].extra or "openai"
         raise MissingConfigurationError(
             f"Models of {provider.value} need an extra package: {to_install(extra)}."

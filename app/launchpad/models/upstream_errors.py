@@ -159,13 +159,12 @@ def in_stream_error(said: object) -> UpstreamError:
     body = cast("dict[str, Any]", said) if isinstance(said, dict) else {"message": said}
     for name in ("code", "type", "status"):
         value = body.get(name)
+        status: int | None = None
         # Not every text of digits is a number to `int`, nor every number short enough for `str`.
         if isinstance(value, int) and 400 <= value < 600:
             status = value
         elif isinstance(value, str):
             status = int(value) if _STATUS.fullmatch(value) else _STATUS_BY_CODE.get(value)
-        else:
-            status = None
         if status is not None:
             return http_error(status, {"error": body})
     found = UpstreamError("The model provider failed while it answered.")
@@ -203,8 +202,7 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _from_foreign(error: BaseException) -> UpstreamError | None:
-    from pydantic import ValidationError  # only when something has failed
-    from pydantic_ai import exceptions
+    from pydantic_ai import exceptions  # only when something has failed
 
     if isinstance(error, exceptions.ModelHTTPError):
         return http_error(
@@ -226,8 +224,6 @@ def _from_foreign(error: BaseException) -> UpstreamError | None:
         if error.body is not None:
             return in_stream_error(error.body)
         return UpstreamError("The model provider failed.", retry_after=error.retry_after)
-    if isinstance(error, ValidationError) and error.title in _ANSWERS:
-        return unreadable()
     return _from_sdk(error)
 
 
@@ -240,6 +236,8 @@ def _wait_of(error: ModelHTTPError) -> float | None:
 def _from_sdk(error: BaseException) -> UpstreamError | None:
     """SDK errors that reach us unmapped: anthropic, openai, groq and mistral share their shape."""
     module = type(error).__module__.partition(".")[0]
+    if module == "pydantic_core" and getattr(error, "title", None) in _ANSWERS:
+        return unreadable()
     if module not in {"anthropic", "openai", "groq", "mistralai", "httpx", "httpx2", "botocore"}:
         return None
     if "Timeout" in type(error).__name__:

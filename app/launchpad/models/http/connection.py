@@ -9,8 +9,9 @@ from typing import cast
 import httptools
 
 HIGH_WATER = 256 * 1024
-"""Bytes that wait for a reader before the socket is read no further."""
+"""Bytes that wait for a reader before the socket is read no further; a head may not be larger."""
 
+_TOO_LARGE = 413
 _BODY_ENDS = frozenset({b"content-length", b"transfer-encoding"})
 
 
@@ -136,6 +137,17 @@ class Connection(asyncio.Protocol):
             if not waiter.done():
                 waiter.set_result(None)
 
+    @property
+    def reusable(self) -> bool:
+        """Whether another request may follow: the last one has left, and its answer says so.
+
+        An upstream may answer before it has read all of a request, and read no further. What has
+        left to the kernel may be unread too; after a 413 it is.
+        """
+        if not self.keep or self.lost or self._transport is None or self.status == _TOO_LARGE:
+            return False
+        return self._transport.get_write_buffer_size() == 0
+
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -152,7 +164,7 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
-            self._break(error)
+            self._break("the upstream sent something that is not HTTP", error)
             return
         self._arrived(len(data))
 
@@ -163,6 +175,10 @@ class Connection(asyncio.Protocol):
         else:
             self._waiting_bytes += size
             if self._waiting_bytes > HIGH_WATER and not self._paused and self._transport:
+                if not self.status:
+                    # Interim answers count too: nobody takes anything before the head is there.
+                    self._break(f"the head of the answer is larger than {HIGH_WATER:,} bytes")
+                    return
                 self._paused = True
                 self._transport.pause_reading()
         self._wake()
@@ -192,8 +208,8 @@ class Connection(asyncio.Protocol):
             self._error.__cause__ = exc
         self._wake()
 
-    def _break(self, cause: Exception) -> None:
-        self._error = BrokenConnectionError("the upstream sent something that is not HTTP")
+    def _break(self, words: str, cause: Exception | None = None) -> None:
+        self._error = BrokenConnectionError(words)
         self._error.__cause__ = cause
         self.abort()
 

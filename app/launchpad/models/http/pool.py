@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import zlib
 from collections.abc import Callable
 
 from launchpad.models.http.connection import BrokenConnectionError, Connection
 from launchpad.models.http.dial import dial
 from launchpad.models.http.names import Names
 from launchpad.models.http.route import Address, Route, route_to
+from launchpad.models.http.unpacked import Unpacked
 from launchpad.models.loops import loop_scope
 
 KEEP_ALIVE = 30.0
@@ -19,6 +19,7 @@ LINGER = 2.0
 
 _POOL = "http pool"
 _ROUTES = 256
+_IDLE_TOO_LONG = 408
 
 Key = tuple[Address, Address | None]
 Take = Callable[[], bytes | None]
@@ -40,12 +41,13 @@ class Response:
         """Whether `close` or `finish` was called."""
         # Not asked for, but some proxies pack all the same.
         packed = connection.header(b"content-encoding").lower() in {"gzip", "deflate"}
-        self.take: Take = _unpacking(connection.take) if packed else connection.take
+        body = Unpacked(connection) if packed else connection
+        self.take: Take = body.take
         """What has come of the body; b"" at its end, None where `arrival` is to be awaited.
 
         Raises `BrokenConnectionError`, after everything that came before the fault.
         """
-        self.arrival = connection.arrival
+        self.arrival = body.arrival
         """A future that is done when `take` may have something new."""
         self.header = connection.header
         """One header by its lower-case name; "" where it is missing."""
@@ -74,22 +76,6 @@ class Response:
             self._pool.give_back(self._key, self._connection)
 
 
-def _unpacking(take: Take) -> Take:
-    unpack = zlib.decompressobj(zlib.MAX_WBITS | 32)
-
-    def take_plain() -> bytes | None:
-        while data := take():
-            try:
-                plain = unpack.decompress(data)
-            except zlib.error as error:
-                raise BrokenConnectionError("the upstream's packing is broken") from error
-            if plain:
-                return plain
-        return data
-
-    return take_plain
-
-
 class Pool:
     """See the module. No limit: the number of runs is bounded before they get here."""
 
@@ -113,7 +99,8 @@ class Pool:
         """Send `body` with the header lines `head`, each with its CRLF; wait for the answer's head.
 
         `watch` gets what closes the connection, before it is used. A kept-alive connection that
-        the other side had closed is replaced once. Raises `ConnectTimeoutError`,
+        the other side had closed, or closes with a 408 that crosses the request (RFC 9110,
+        15.5.9), is replaced once. Raises `ConnectTimeoutError`,
         `BrokenConnectionError` and other `OSError`s, `ValueError` for a bad URL. Cancelling it
         closes the connection.
         """
@@ -123,10 +110,14 @@ class Pool:
         connection = self._take(key)
         if connection is not None:
             try:
-                return await self._exchange(key, connection, request, watch)
+                response = await self._exchange(key, connection, request, watch)
             except BrokenConnectionError:
                 if connection.heard or connection.cut:
                     raise
+            else:
+                if response.status != _IDLE_TOO_LONG:
+                    return response
+                response.close()
         try:
             async with asyncio.timeout(connect_timeout):
                 connection = await dial(route, self._names)
@@ -182,7 +173,7 @@ class Pool:
     def _keep(self, key: Key, connection: Connection) -> None:
         connection.on_complete = None
         connection.on_lost = self._forget
-        if not connection.keep or connection.lost:
+        if not connection.reusable:
             connection.abort()
             return
         connection.idle_since = self._loop.time()

@@ -78,6 +78,15 @@ def proxy_for(url: str) -> str | None:
     return found
 
 
+def socks_variable() -> str | None:
+    """The environment's variable that names a SOCKS proxy, which nobody here can speak to."""
+    for name in ("HTTPS_PROXY", "HTTP_PROXY", "ALL_PROXY"):
+        for variable in (name, name.lower()):
+            if environ.get(variable, "").lower().startswith("socks"):
+                return variable
+    return None
+
+
 def is_loopback(host: str) -> bool:
     """Whether `host` is this machine: such a connection never goes through a proxy."""
     if host == "localhost" or host.endswith(".localhost"):

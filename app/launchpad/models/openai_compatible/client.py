@@ -24,6 +24,7 @@ from launchpad.models.error_bodies import error_object
 from launchpad.models.openai_compatible.completion import CompletionBuilder
 from launchpad.models.openai_compatible.json_values import as_object
 from launchpad.models.openai_compatible.request import Endpoint, StatusError, open_stream
+from launchpad.models.openai_compatible.sdk_transport import sdk_client
 from launchpad.models.openai_compatible.stream import ChatStream, Reading
 from launchpad.models.openai_compatible.watchdog import Patience, patience_for
 
@@ -113,7 +114,8 @@ class StreamingOpenAI(openai.AsyncOpenAI):
         reading: Reading,
         locate: Locate | None = None,
     ) -> None:
-        super().__init__(api_key=api_key, base_url=base_url, max_retries=0)
+        http_client = sdk_client()
+        super().__init__(api_key=api_key, base_url=base_url, max_retries=0, http_client=http_client)
         self._patience = patience
         self._reading = reading
         self._locate = locate

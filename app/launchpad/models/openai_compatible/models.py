@@ -17,6 +17,8 @@ from pydantic_ai.providers.openai_compatible import OpenAICompatibleProvider
 from pydantic_ai.usage import RequestUsage
 
 from launchpad.models.config import AgentConfig, ModelProvider
+from launchpad.models.http.route import proxy_for
+from launchpad.models.no_socks import no_socks
 from launchpad.models.openai_compatible.client import Locate, StreamingOpenAI, asked_form
 from launchpad.models.openai_compatible.reasoning_back import SendsReasoningBack
 from launchpad.models.openai_compatible.request import Endpoint
@@ -172,6 +174,8 @@ def _client(
     profile: Any,
     locate: Locate | None = None,
 ) -> StreamingOpenAI:
+    if (proxy_for(base_url) or "").lower().startswith("socks"):
+        raise no_socks()
     known: dict[str, Any] = dict(profile or {})
     return StreamingOpenAI(
         base_url=base_url,

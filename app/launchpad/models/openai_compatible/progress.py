@@ -19,6 +19,11 @@ def answers(item: Item) -> bool:
 
 
 def _carries(chunk: Chunk) -> bool:
+    """Whether a chunk has more than a role or an empty text.
+
+    Fields that nobody here knows count. Some servers give a model's reasoning under a name of
+    their own, which may go on for longer than a stall; what never ends has the run's time.
+    """
     if not chunk["choices"]:
         return bool(chunk.get("usage"))
     choice = chunk["choices"][0]

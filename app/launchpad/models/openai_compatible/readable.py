@@ -94,8 +94,9 @@ def is_readable(chunk: dict[str, Any]) -> bool:
     for name, kind in _LABELS.items():
         value = chunk.get(name)
         chunk[name] = value if _fits(value, kind) else None
-    usage = chunk["usage"] = as_object(chunk.get("usage")) or None
-    for name in _DETAILS if usage is not None else ():
+    usage = as_object(chunk.get("usage"))
+    chunk["usage"] = usage or None
+    for name in _DETAILS:
         if not _fits(usage.get(name), _Details):
             usage[name] = None
     for choice in chunk["choices"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import Any, NoReturn, cast
 import msgspec
 from pydantic import BaseModel
 
-from launchpad.errors import UpstreamError, UpstreamTimeoutError
+from launchpad.errors import OverloadedError, UpstreamError, UpstreamTimeoutError
 from launchpad.models.http.connection import BrokenConnectionError
 from launchpad.models.http.pool import ConnectTimeoutError, Response, pool
 from launchpad.models.openai_compatible.completion import as_stream
@@ -24,6 +25,7 @@ from launchpad.models.upstream_errors import unreadable
 _WHOLE_BODY_BYTES = 32 * 1024 * 1024
 _ERROR_BODY_BYTES = 64 * 1024
 _ERROR_BODY_SECONDS = 5.0
+_NO_FILES = frozenset({errno.EMFILE, errno.ENFILE})
 _HEADERS = {
     "accept": "text/event-stream",
     # Compressing a token stream delays it; nothing is gained on lines this short.
@@ -64,8 +66,9 @@ async def open_stream(
 ) -> ChatStream:
     """Send `payload`; return the answer's stream when its head is there.
 
-    Raises `StatusError` for an error status, `ConnectionRefusedError`, `UpstreamTimeoutError`, and
-    `UpstreamError` for any other failure. Cancelling it closes the connection.
+    Raises `StatusError` for an error status, `ConnectionRefusedError`, `UpstreamTimeoutError`,
+    `OverloadedError` where this process may open no more files, and `UpstreamError` for any other
+    failure. Cancelling it closes the connection.
     """
     head = _head(tuple(endpoint.headers.items()), tuple(headers.items()))
     body = _encode(payload)
@@ -105,6 +108,12 @@ async def _send(
     except (OSError, ValueError) as error:
         if watchdog.fired is not None:
             raise UpstreamTimeoutError(watchdog.fired) from error
+        if getattr(error, "errno", None) in _NO_FILES:
+            raise OverloadedError(
+                "This server has too many connections and files open to ask the model now.",
+                retry_after=1.0,
+                status=503,
+            ) from error
         if isinstance(error, BrokenConnectionError):
             raise UpstreamError("The connection to the model provider broke.") from error
         raise UpstreamError("The model provider could not be reached.") from error
