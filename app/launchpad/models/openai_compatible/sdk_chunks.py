@@ -112,4 +112,5 @@ def as_sdk_chunk(chunk: Chunk) -> ChatCompletionChunk:
         return ChatCompletionChunk.model_validate(chunk, strict=True)
     except ValidationError:
         choices = [{"delta": None, **choice} for choice in chunk["choices"]]
-        return ChatCompletionChunk.construct(**{**_NO_HEAD, **chunk, "choices": choices})
+        given: dict[str, Any] = {**_NO_HEAD, **chunk, "choices": choices}
+        return ChatCompletionChunk.construct(**given)
