@@ -109,7 +109,7 @@ def test_anything_unusual_comes_out_whole(odd: dict[str, Any], size: int) -> Non
 
 def test_logprobs_are_kept() -> None:
     odd = chunk({"content": "x"})
-    odd["choices"][0]["logprobs"] = {"content": [{"token": "x", "logprob": -1}]}
+    odd["choices"][0]["logprobs"] = {"content": [{"token": "x", "logprob": -1, "top_logprobs": []}]}
     items = decode(b"".join([*text("a"), event(odd)]))
     assert items[-1] == odd
 

@@ -44,7 +44,7 @@ class _Probabilities(msgspec.Struct):
 
 
 class _Choice(msgspec.Struct):
-    delta: _Delta | None
+    delta: _Delta | None = None
     finish_reason: str | None = None
     logprobs: _Probabilities | None = None
 
@@ -63,10 +63,10 @@ _Seconds = Annotated[float, msgspec.Meta(ge=0, le=253_402_300_799)]
 
 
 class _Chunk(msgspec.Struct):
-    id: str | None
-    model: str | None
-    created: _Seconds | None
     choices: list[_Choice]
+    id: str | None = None
+    model: str | None = None
+    created: _Seconds | None = None
     service_tier: str | None = None
     system_fingerprint: str | None = None
     usage: _Usage | None = None
@@ -87,15 +87,16 @@ _DETAILS = ("prompt_tokens_details", "completion_tokens_details")
 def is_readable(chunk: dict[str, Any]) -> bool:
     """Whether all parts of an answer in `chunk` can be read; its `choices` are objects in a list.
 
-    Sets what is said of the answer to None in place, where that is missing or of another type.
+    Sets what is said of the answer to None in place, where that is of another type.
     """
     if _fits(chunk, _Chunk):
         return True
     for name, kind in _LABELS.items():
-        value = chunk.get(name)
-        chunk[name] = value if _fits(value, kind) else None
+        if not _fits(chunk.get(name), kind):
+            chunk[name] = None
     usage = as_object(chunk.get("usage"))
-    chunk["usage"] = usage or None
+    if not usage and "usage" in chunk:
+        chunk["usage"] = None
     for name in _DETAILS:
         if not _fits(usage.get(name), _Details):
             usage[name] = None
@@ -103,15 +104,16 @@ def is_readable(chunk: dict[str, Any]) -> bool:
         if not _fits(choice.get("logprobs"), _Probabilities):
             choice["logprobs"] = None
         _settle_empty(choice, "delta", "finish_reason")
-        _settle_empty(as_object(choice["delta"]), "refusal", "tool_calls")
+        _settle_empty(as_object(choice.get("delta")), "refusal", "tool_calls")
     # What is left is the answer.
     return _fits(chunk, _Chunk)
 
 
 def _settle_empty(part: dict[str, Any], *names: str) -> None:
-    """Nothing is nothing, however it is said: `false`, `""`, not there."""
+    """Nothing is nothing, however it is said: `false`, `""`."""
     for name in names:
-        part[name] = part.get(name) or None
+        if not part.get(name, True):
+            part[name] = None
 
 
 def _fits(value: object, kind: Any) -> bool:

@@ -15,6 +15,8 @@ from launchpad.models.openai_compatible.thinking_tags import Tag
 
 _OF_ONE_CHUNK = frozenset({"choices", "usage", "moderation", "error"})
 _HEAD = ("id", "model", "service_tier", "system_fingerprint")
+_NO_HEAD = {"id": None, "model": None, "created": None}
+"""What pydantic-ai looks for in every chunk; some servers leave it out."""
 _PLAIN_CHUNK = frozenset({*_HEAD, "object", "created", "choices", "usage", "obfuscation"})
 _PLAIN_CHOICE = frozenset({"index", "delta", "finish_reason", "logprobs"})
 
@@ -130,4 +132,6 @@ def as_sdk_chunk(chunk: Chunk) -> ChatCompletionChunk:
     try:
         return ChatCompletionChunk.model_validate(chunk, strict=True)
     except ValidationError:
-        return ChatCompletionChunk.construct(**chunk)
+        choices = [{"delta": None, **choice} for choice in chunk["choices"]]
+        given: dict[str, Any] = {**_NO_HEAD, **chunk, "choices": choices}
+        return ChatCompletionChunk.construct(**given)
