@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from pydantic import BaseModel
-from pydantic_ai import RunContext
+from pydantic_ai import DeferredToolRequests, RunContext, Tool
 from pydantic_ai.messages import PartDeltaEvent, PartStartEvent
 from tests.core.conftest import config, upstream_now
 from tests.core.flows import asked, chat_events_of, chat_flow
@@ -462,3 +462,23 @@ def test_a_tool_that_the_agent_does_not_have_is_no_empty_answer() -> None:
         assert isinstance(failure, RunFailed)
         assert failure.code == "invalid_output"
         assert "a tool that the node's agent does not have" in failure.message
+
+
+def test_a_call_that_waits_for_an_approval_is_an_output() -> None:
+    def look_up(word: str) -> str:
+        return word
+
+    class Asks(AgentStreamingNode):
+        def get_agent_config(self) -> AgentConfig:
+            tool = Tool(look_up, requires_approval=True)
+            return config(tools=[tool], output_type=[str, DeferredToolRequests])
+
+        async def process(self, task_context: TaskContext) -> AsyncIterator[Any]:
+            async with self.agent.run_stream("Look it up.") as result:
+                async for chunk in self.stream_text_deltas(result):
+                    yield chunk
+
+    upstream_now().script(ToolDelta(0, '{"word": "a"}', "c1", "look_up"), Finish("tool_calls"))
+    output = chat_flow(NodeConfig(node=Asks)).run(asked()).get_output(Asks)
+    assert isinstance(output, DeferredToolRequests)
+    assert [call.tool_name for call in output.approvals] == ["look_up"]

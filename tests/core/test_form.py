@@ -19,7 +19,7 @@ from launchpad.core.schema import NodeConfig
 from launchpad.core.task import TaskContext
 from launchpad.core.workflow import Workflow
 from launchpad.errors import UnsupportedParameterError
-from launchpad.events import RunFailed, TextDelta
+from launchpad.events import ReasoningDelta, RunFailed, TextDelta
 from launchpad.wire.openai_chat.parameters import review
 from launchpad.wire.openai_chat.schema import OpenAIChatSchema
 from launchpad.workflows.capabilities import capabilities_of
@@ -68,6 +68,11 @@ class Both(ConcurrentNode):
     pass
 
 
+class Thinks(Node):
+    async def process(self, task_context: TaskContext) -> AsyncIterator[ReasoningDelta]:
+        yield ReasoningDelta(self.node_name, "searching")
+
+
 ROUTED = (
     NodeConfig(node=Way, connections=[Chat, Text], is_router=True),
     NodeConfig(node=Chat),
@@ -76,6 +81,7 @@ ROUTED = (
 ONE = {
     "alone": chat_flow(Chat),
     "behind a silent one": chat_flow(Silent, Chat),
+    "behind thoughts": chat_flow(Thinks, Chat),
     "on one way": chat_flow(*ROUTED),
 }
 MORE = {
@@ -102,6 +108,12 @@ def test_where_others_speak_beside_it_only_valid_json_chunks_tell_it_apart(name:
     with pytest.raises(UnsupportedParameterError, match="Other words stand beside"):
         _review(MORE[name])
     _review(MORE[name], **ONLY_JSON)
+
+
+def test_members_that_took_the_form_count_for_those_who_follow() -> None:
+    both = NodeConfig(node=Both, concurrent_nodes=[Chat, Silent], connections=[Hint])
+    events = chat_events_of(chat_flow(both, NodeConfig(node=Hint)), asked(**SCHEMA, **ONLY_JSON))
+    assert not isinstance(events[-1], RunFailed)
 
 
 def test_a_way_on_which_nobody_takes_the_form_is_refused_when_it_is_taken() -> None:

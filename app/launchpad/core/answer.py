@@ -19,23 +19,18 @@ __all__ = ["told"]
 def told(output: Any, node: str) -> Delta:
     """What a node that did not speak produced, as its words: text, or JSON.
 
-    Raises `NodeError` for an output that is neither, and for one that holds an object with fields
-    of its own (`_messages`): an agent's whole run, say, with its instructions and its history.
+    What an object keeps to itself is left out: of an agent's whole run, say, its instructions and
+    its history (`_messages`). Raises `NodeError` for an output that is neither.
     """
     if isinstance(output, str):
         return TextDelta(node, str(output))
     if isinstance(output, BaseModel):
         return JsonDelta(node, output.model_dump_json())
-    if (kind := _private(output)) is not None:
-        raise NodeError(
-            node,
-            f"its output holds a {kind}, which has private fields, and is the answer; save what "
-            "the client is to see (of an agent's run: result.output).",
-        )
     # msgspec would make base64 of bytes, which nobody asked for.
     if not isinstance(output, bytes | bytearray):
         with suppress(TypeError, ValueError):
-            return JsonDelta(node, msgspec.json.encode(output, enc_hook=_plain).decode())
+            shown = _shown(output) if _is_private(output) else output
+            return JsonDelta(node, msgspec.json.encode(shown, enc_hook=_plain).decode())
     raise NodeError(
         node,
         f"its output, a {type(output).__name__}, is the answer, and is neither text nor JSON; save "
@@ -43,19 +38,36 @@ def told(output: Any, node: str) -> Delta:
     )
 
 
-def _private(value: object) -> str | None:
-    """The type of the first object in `value` that has private fields; None where none has."""
+def _is_private(value: object) -> bool:
+    """Whether an object in `value` has fields of its own, as dataclasses may: `_history`."""
     within: Iterable[object] = ()
     if isinstance(value, Mapping):
         within = cast("Mapping[object, object]", value).values()
-    elif isinstance(value, (list, tuple, set, frozenset)):
+    elif isinstance(value, _SEQUENCES):
         within = cast("Iterable[object]", value)
     elif is_dataclass(value) and not isinstance(value, type):
         names = [field.name for field in fields(value)]
         if any(name.startswith("_") for name in names):
-            return type(value).__name__
+            return True
         within = [getattr(value, name, None) for name in names]
-    return next((kind for one in within if (kind := _private(one)) is not None), None)
+    return any(type(one) not in _SCALARS and _is_private(one) for one in within)
+
+
+def _shown(value: object) -> object:
+    """`value` without such fields."""
+    if isinstance(value, Mapping):
+        given = cast("Mapping[object, object]", value)
+        return {key: _shown(one) for key, one in given.items()}
+    if isinstance(value, _SEQUENCES):
+        return [_shown(one) for one in cast("Iterable[object]", value)]
+    if not is_dataclass(value) or isinstance(value, type):
+        return value
+    names = [field.name for field in fields(value)]
+    return {name: _shown(getattr(value, name)) for name in names if not name.startswith("_")}
+
+
+_SCALARS = frozenset({str, int, float, bool, type(None)})
+_SEQUENCES = (list, tuple, set, frozenset)
 
 
 def _plain(value: object) -> object:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import typing
 from collections.abc import Iterable
 from enum import Enum, auto
 
@@ -14,7 +15,13 @@ from launchpad.core.validate import Graph
 from launchpad.errors import UnsupportedParameterError
 from launchpad.models.scope import request_scope
 
-__all__ = ["all_nodes", "can_answer_in_form", "check_answers_in_form", "takes_form"]
+__all__ = [
+    "all_nodes",
+    "can_answer_in_form",
+    "check_answers_in_form",
+    "takes_form",
+    "yields_only_text",
+]
 
 
 class _Said(Enum):
@@ -39,7 +46,18 @@ def speaks(node: type[Node]) -> bool:
     if issubclass(node, AgentStreamingNode | ModelStreamingNode | LangChainStreamingNode):
         return True
     process = node.process
-    return inspect.isasyncgenfunction(process) or inspect.isgeneratorfunction(process)
+    generates = inspect.isasyncgenfunction(process) or inspect.isgeneratorfunction(process)
+    # One that does not say what it yields may tell of its progress alone, beside the answer.
+    return generates and yields_only_text(node)
+
+
+def yields_only_text(node: type[Node]) -> bool:
+    """`process` says by its annotation that it yields or returns text, and nothing else."""
+    try:
+        hint = typing.get_type_hints(node.process).get("return")
+    except Exception:  # noqa: BLE001 - an annotation that cannot be resolved tells nothing
+        return False
+    return hint is str or (typing.get_args(hint)[:1] == (str,))
 
 
 def can_answer_in_form(graph: Graph, start: type[Node]) -> bool:

@@ -114,7 +114,8 @@ class Run:
             )
             failure = failed(error)
             forget(error)
-            await self._emit(failure)
+            if self._mailbox is not None:
+                self._mailbox.fail(failure)
         else:
             await self._emit(RunFinished(self._finish_reason or "stop", total_usage(self._usages)))
 
@@ -142,7 +143,7 @@ class Run:
         ran: list[type[Node]] = []
         while following is not None and not self._context.should_stop:
             check_answers_in_form(self._graph, following, ran)
-            ran.append(following)
+            ran += [following, *self._graph[following].concurrent_nodes]
             # Awaited here, not a call further down: see `Workflow.producer`.
             node = self._last = await self._run_node(following)
             following = await self._after(following, node)

@@ -7,6 +7,8 @@ import logging
 from collections.abc import Coroutine
 from typing import Any
 
+from launchpad.stream.ending import CLEAN_UP
+
 PATIENCE = 10.0
 """Seconds that the work may go on once its caller was cancelled."""
 
@@ -20,7 +22,7 @@ async def sheltered(work: Coroutine[Any, Any, None], *, name: str = "the work") 
     end of `PATIENCE` after the first, with a line in the log that names it. It runs in a task of
     its own. Raises what the work raises, unless its caller was cancelled.
     """
-    task = asyncio.get_running_loop().create_task(work)
+    task = asyncio.get_running_loop().create_task(work, name=CLEAN_UP)
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
         try:

@@ -93,7 +93,8 @@ class Speech:
         """
         if self._texts:
             return "".join(self._texts)
-        if self._model is not None:
+        if self._model is not None and len(self._documents) == 1:
+            # Else fragments came after it.
             return self._model
         if not self._documents:
             return None
@@ -131,6 +132,7 @@ class Speech:
             self._texts.append(event.text)
         elif isinstance(event, JsonSnapshot):
             self._documents[:] = [event.text]
+            self._model = None
         elif isinstance(event, JsonDelta):
             self._documents.append(event.text)
 

@@ -40,9 +40,12 @@ class _ChoiceMailbox(Mailbox):
             return False
         return self._shared.offer(OfChoice(self._choice, event))
 
+    def fail(self, failure: RunFailed) -> None:
+        raise _ChoiceFailedError(failure)
+
     async def put(self, event: RunEvent) -> None:
         if isinstance(event, RunFailed):
-            raise _ChoiceFailedError(event)
+            self.fail(event)
         await self._shared.put(OfChoice(self._choice, event))
 
 

@@ -11,7 +11,10 @@ from typing import Any
 
 from launchpad.stream.mailbox import Mailbox
 
-__all__ = ["is_end", "is_interrupt"]
+__all__ = ["CLEAN_UP", "is_end", "is_interrupt"]
+
+CLEAN_UP = "launchpad:clean-up"
+"""What tasks are called that clean up, whatever happens to the run that they clean up after."""
 
 
 def is_end(
@@ -64,4 +67,9 @@ def _codes(error: BaseException) -> Iterator[CodeType]:
 
 def _loop_ends(task: asyncio.Task[Any]) -> bool:
     """Whether all that runs on the loop was cancelled, as `asyncio.run` does in the end."""
-    return all(other.cancelling() for other in asyncio.all_tasks() if other is not task)
+    return all(
+        other.cancelling()
+        for other in asyncio.all_tasks()
+        # A clean-up may have begun since.
+        if other is not task and other.get_name() != CLEAN_UP
+    )

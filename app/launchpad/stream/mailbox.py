@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 
-from launchpad.events import RunEvent
+from launchpad.events import RunEvent, RunFailed
 
 DEFAULT_LIMIT = 256
 """Events held before the producer waits: 256 deltas are some 20 KiB."""
@@ -89,6 +89,10 @@ class Mailbox:
     def is_over(self) -> bool:
         """Whether the run was asked to end: nobody wants more of it."""
         return self.closed
+
+    def fail(self, failure: RunFailed) -> None:
+        """Leave `failure` as the last event. Never waits: a run that ends may have no reader."""
+        self.close(failure)
 
     def poke(self) -> None:
         """Wake a consumer that waits, with nothing: how a heartbeat gets its turn."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import typing
-
-from launchpad.core.form import takes_form
+from launchpad.core.form import takes_form, yields_only_text
 from launchpad.core.nodes.agent import AgentHolder, config_of
 from launchpad.core.nodes.agent_streaming_node import AgentStreamingNode
 from launchpad.core.nodes.base import Node
@@ -84,13 +82,4 @@ def _may_speak_json(node: type[Node]) -> bool:
     if issubclass(node, AgentHolder):
         config = agent_config_of(node)
         return config is None or config.output_type is not str
-    return not _yields_only_str(node)
-
-
-def _yields_only_str(node: type[Node]) -> bool:
-    """`process` says by its annotation that it yields or returns text, and nothing else."""
-    try:
-        hint = typing.get_type_hints(node.process).get("return")
-    except Exception:  # noqa: BLE001 - an annotation that cannot be resolved tells nothing
-        return False
-    return hint is str or (typing.get_args(hint)[:1] == (str,))
+    return not yields_only_text(node)

@@ -90,12 +90,14 @@ class AgentStreamingNode(AgentHolder):
             for event in batch:
                 yield event
         self._note(live)
-        if live.hid_calls and not said:
-            # The answer was taken for the run's result before its first word: no retry any more.
-            raise OutputError(self.node_name, NO_SUCH_TOOL)
         # What was said leaves before the agent's run is brought to its end, which takes a while.
         await sleep(0)
-        self.save_output(await result.get_output())
+        output = await result.get_output()
+        if live.hid_calls and not said and output == "":
+            # Such an answer was taken for the run's result before its first word: no retry any
+            # more. A call that waits for an approval is an output.
+            raise OutputError(self.node_name, NO_SUCH_TOOL)
+        self.save_output(output)
 
     async def stream_structured_deltas(
         self, result: StreamedRunResult[Any, Any]

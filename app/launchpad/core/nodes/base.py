@@ -43,7 +43,7 @@ class Node(ABC):
         """A node for one run.
 
         A subclass's own `__init__` gets the context where it has a place for it: a parameter of
-        that name or annotation, or a first one that is needed. It need not call ours.
+        that name or annotation, or the only one that is needed. It need not call ours.
         """
         place = context_parameter(cls)
         if place is None:
@@ -128,9 +128,7 @@ def context_parameter(node_class: type[Node]) -> str | None:
     first = parameters[0] if parameters else None
     if first is None or first.kind in {first.KEYWORD_ONLY, first.VAR_KEYWORD}:
         return None
-    needed = first.default is first.empty and first.annotation in _ANYTHING
-    return "" if needed else None
+    return "" if first.default is first.empty else None
 
 
-_CONTEXTS = frozenset({"task_context", "context"})
-_ANYTHING = (inspect.Parameter.empty, Any, object, "Any", "object")
+_CONTEXTS = frozenset({"task_context", "context", "ctx"})
