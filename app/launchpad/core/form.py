@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from enum import Enum, auto
+from typing import Any
 
 from launchpad.core.nodes.agent_streaming_node import AgentStreamingNode
 from launchpad.core.nodes.base import Node
@@ -20,6 +21,7 @@ __all__ = [
     "can_answer_in_form",
     "check_answers_in_form",
     "takes_form",
+    "wanted_form",
     "yields_only_text",
 ]
 
@@ -79,16 +81,19 @@ def can_answer_in_form(graph: Graph, start: type[Node]) -> bool:
     return False
 
 
+def wanted_form() -> Mapping[str, Any] | None:
+    """The schema that the run's client asks for, as its `response_format`."""
+    scope = request_scope.get()
+    wanted = scope.response_format if scope is not None else None
+    return wanted if wanted is not None and wanted.get("type") == "json_schema" else None
+
+
 def check_answers_in_form(graph: Graph, node: type[Node], ran: Iterable[type[Node]]) -> None:
-    """`node`, or the members that it runs, are about to speak; `ran` are those before it.
+    """Where a form is wanted: `node`, or its members, are about to speak; `ran` were before it.
 
     Raises `UnsupportedParameterError` where the client's schema reaches other nodes of the
     workflow, but none on this way, which a router has chosen: it would be a wrong answer.
     """
-    scope = request_scope.get()
-    wanted = scope.response_format if scope is not None else None
-    if wanted is None or wanted.get("type") != "json_schema":
-        return
     members = (node, *graph[node].concurrent_nodes)
     if not any(map(speaks, members)) or any(map(takes_form, ran)):
         return

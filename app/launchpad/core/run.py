@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, cast
 
 from launchpad.core.answer import told
 from launchpad.core.failure import UNEXPECTED, blame, described
-from launchpad.core.form import check_answers_in_form
+from launchpad.core.form import check_answers_in_form, wanted_form
 from launchpad.core.nodes.base import Node
 from launchpad.core.nodes.concurrent import ConcurrentNode
 from launchpad.core.nodes.router import BaseRouter
@@ -140,10 +140,11 @@ class Run:
 
     async def _walk(self) -> None:
         following: type[Node] | None = self._start
-        ran: list[type[Node]] = []
+        wanted, ran = wanted_form(), list[type[Node]]()
         while following is not None and not self._context.should_stop:
-            check_answers_in_form(self._graph, following, ran)
-            ran += [following, *self._graph[following].concurrent_nodes]
+            if wanted is not None:
+                check_answers_in_form(self._graph, following, ran)
+                ran += [following, *self._graph[following].concurrent_nodes]
             # Awaited here, not a call further down: see `Workflow.producer`.
             node = self._last = await self._run_node(following)
             following = await self._after(following, node)

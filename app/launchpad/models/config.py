@@ -199,7 +199,11 @@ def instructions_of(config: AgentConfig) -> list[Instructions]:
     pydantic-ai drops an agent's `system_prompt` where a message history is given, as the client's
     is here.
     """
-    return [*_each(config.system_prompt), *_each(config.instructions)]
+    prompts, instructions = config.system_prompt, config.instructions
+    if prompts == () and (instructions is None or isinstance(instructions, str)):
+        # As nearly all are, in every request.
+        return [] if instructions is None else [instructions]
+    return [*_each(prompts), *_each(instructions)]
 
 
 def _each(given: Instructions | Sequence[Instructions] | None) -> Sequence[Instructions]:

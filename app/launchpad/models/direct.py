@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from types import TracebackType
-from typing import Any, cast
+from typing import Any
 
 from pydantic_ai import ModelSettings
 from pydantic_ai.direct import model_request_stream
@@ -138,14 +138,15 @@ def _check(config: AgentConfig) -> None:
 
 
 def _texts_of(config: AgentConfig) -> list[str]:
-    texts = instructions_of(config)
+    texts: Any = instructions_of(config)
     given = config.instructions
     if given is not None and given.__class__ is not str and any(map(callable, texts)):
         raise ConfigurationError(
             "instructions has a function, which only an agent can call; give texts, or derive the "
             "node from AgentStreamingNode."
         )
-    return cast("list[str]", texts)
+    found: list[str] = texts
+    return found
 
 
 def _parameters(config: AgentConfig) -> ModelRequestParameters | None:

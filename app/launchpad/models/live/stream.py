@@ -118,6 +118,8 @@ class Speech:
 
     def end(self) -> list[Delta]:
         """The answer is over: what was held back of it comes out."""
+        if self._document is None and not self._unsettled:
+            return []
         rest = self._document.end() if self._document is not None else ""
         return [*([JsonDelta(self.node, rest)] if rest else ()), *self._end_names()]
 
@@ -131,6 +133,8 @@ class Speech:
     @property
     def hides_calls(self) -> bool:
         """Whether a call was neither the output nor the client's."""
+        if not self._calls:
+            return False
         names = self._names
         return any(
             call.name not in names.output and not names.shows(call.name)

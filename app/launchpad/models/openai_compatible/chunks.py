@@ -232,7 +232,7 @@ class ChunkDecoder:
             choices = chunk["choices"] = [
                 one for one in objects_in(choices) if not one.get("index")
             ]
-        if not is_readable(chunk):
+        if not is_readable(chunk, data):
             raise GarbageError("a part of the answer is of another type than OpenAI's")
         for choice in choices:
             if choice.get("finish_reason"):

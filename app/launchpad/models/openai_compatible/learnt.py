@@ -188,7 +188,8 @@ class LearntRequests:
 def learnt_requests(model: Model) -> LearntRequests | None:
     """Those of `model`, the same at every call; None for a model that our reader does not read."""
     # The model's own class each time: one that wraps another has that one's client, too.
-    client: object = cast("OpenAIChatModel", model).client if _is_chat(type(model)) else None
+    known: Any = model if _is_chat(type(model)) else None
+    client: object = known.client if known is not None else None
     if not isinstance(client, StreamingOpenAI):
         return None
     if client.learnt is None:

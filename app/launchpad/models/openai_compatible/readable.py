@@ -81,16 +81,25 @@ _LABELS: dict[str, Any] = {
     "system_fingerprint": str,
     "moderation": dict[str, Any],
 }
+_decode = msgspec.json.Decoder(_Chunk).decode
 _DETAILS = ("prompt_tokens_details", "completion_tokens_details")
 
 
-def is_readable(chunk: dict[str, Any]) -> bool:
+def is_readable(chunk: dict[str, Any], data: bytes) -> bool:
     """Whether all parts of an answer in `chunk` can be read; its `choices` are objects in a list.
+
+    `data` is the JSON that it came as, which is read once more: that is cheaper than to look.
 
     Sets what is said of the answer to None in place, where that is of another type.
     """
-    if _fits(chunk, _Chunk):
-        return True
+    try:
+        _decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return _settled(chunk)
+    return True
+
+
+def _settled(chunk: dict[str, Any]) -> bool:
     for name, kind in _LABELS.items():
         if not _fits(chunk.get(name), kind):
             chunk[name] = None

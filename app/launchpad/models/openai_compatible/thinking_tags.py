@@ -50,6 +50,8 @@ class ThinkingTags:
 
     def take(self, items: list[Item]) -> list[Item]:
         """What `items` are, as far as that can be said yet."""
+        if self._are_plain(items):
+            return items
         out: list[Item] = []
         for at, item in enumerate(items):
             if self.settled:
@@ -59,6 +61,22 @@ class ThinkingTags:
             else:
                 self._chunk(item, out)
         return out
+
+    def _are_plain(self, items: list[Item]) -> bool:
+        """Whether nothing has to be done about `items`: so it is for all that does not think."""
+        if self.settled or self._held or self._thinking:
+            return self.settled
+        for item in items:
+            if isinstance(item, str):
+                found = item.lstrip()
+                begins = found[:1] not in ("", self._open[:1])
+                self.settled = begins and (not self._drops_space or found == item)
+                return self.settled
+            choices: list[Chunk] = item["choices"]
+            delta: Chunk = (choices[0].get("delta") or {}) if choices else {}
+            if delta.get("content"):
+                return False
+        return True
 
     def end(self) -> list[Item]:
         """The text ends here: what was held back is no tag."""
