@@ -14,7 +14,6 @@ from launchpad.core.relay import (
     deltas_of_delta,
     is_chunk,
     is_delta,
-    is_sdk_chunk,
     plain,
 )
 from launchpad.errors import NodeError, UpstreamError
@@ -46,8 +45,8 @@ def lift(item: object, node: str) -> Sequence[Delta]:
       nothing here, and its `RunFailed` fails this node, with the same message and status;
     - a dict shaped like an OpenAI chunk (`choices` with a `delta` each) or delta (`content`, …; its
       `role`, if any, is `assistant`) is what its delta says; an event's own serialisation
-      (`kind`: its name) is that event; the OpenAI SDK's own chunk is what it is as a dict; any
-      other dict is a whole JSON document, and so is any other pydantic model.
+      (`kind`: its name) is that event; any other dict is a whole JSON document, and so is a
+      pydantic model.
 
     The texts of what comes out are plain str, never a subclass (an enum's member, LangChain's
     text), which encoders refuse. Raises `NodeError`, which names the node, for anything else.
@@ -106,7 +105,7 @@ def _failure_of(event: RunFailed, node: str) -> NodeError:
 def is_document(item: object) -> bool:
     """Whether `item` is a whole JSON document to `lift`."""
     if isinstance(item, BaseModel):
-        return not is_sdk_chunk(item)
+        return True
     if not isinstance(item, Mapping):
         return False
     given = cast("Mapping[str, Any]", item)
@@ -114,8 +113,6 @@ def is_document(item: object) -> bool:
 
 
 def _from_model(item: BaseModel, node: str) -> Sequence[Delta]:
-    if is_sdk_chunk(item):
-        return _from_dict(item.model_dump(), node)
     if any(base.__module__.startswith("langchain_core.messages") for base in type(item).__mro__):
         kind = type(item).__name__
         raise NodeError(

@@ -105,13 +105,10 @@ class Speech:
             return document
 
     def _lift(self, item: object) -> Any:
+        if is_sdk_chunk(item):
+            item = cast("BaseModel", item).model_dump()
         events: Any = lift(item, self._node)
-        chunk: object = cast("BaseModel", item).model_dump() if is_sdk_chunk(item) else item
-        if isinstance(chunk, Mapping):
-            reason, usage = ending_of(cast("Mapping[str, Any]", chunk))
-            self.finish_reason = reason or self.finish_reason
-            # The last one counts: some servers tell the sum so far in every chunk.
-            self.usage = usage or self.usage
+        self._note_ending(item)
         if is_document(item):
             if self._documents:
                 # Each starts on a line of its own.
@@ -119,6 +116,14 @@ class Speech:
                 self._documents.clear()
             self._model = item if isinstance(item, BaseModel) else None
         return events
+
+    def _note_ending(self, item: object) -> None:
+        if not isinstance(item, Mapping):
+            return
+        reason, usage = ending_of(cast("Mapping[str, Any]", item))
+        self.finish_reason = reason or self.finish_reason
+        # The last one counts: some servers tell the sum so far in every chunk.
+        self.usage = usage or self.usage
 
     def _begin(self) -> None:
         if self._begun is not None:
