@@ -201,3 +201,16 @@ def test_a_node_is_watched_after_the_thread_fell_asleep(log: Lines) -> None:
             assert (await log.first()).startswith("The node BlockingNode blocked")
 
     asyncio.run(main())
+
+
+def test_what_runs_behind_the_blocking_node_hides_it_not(log: Lines) -> None:
+    async def block_and_leave_more() -> None:
+        asyncio.get_running_loop().call_soon(time.sleep, 2 * THRESHOLD)
+        await block()
+
+    async def main() -> str:
+        async with watched():
+            await asyncio.create_task(node("BlockingNode", block_and_leave_more))
+            return await log.first()
+
+    assert asyncio.run(main()).startswith("The node BlockingNode blocked")

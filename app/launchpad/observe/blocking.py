@@ -6,8 +6,8 @@ the node, its stack the line. A node costs one dictionary entry, a token nothing
 a few times a second while nodes run, and not at all when none does.
 
 A turn of the loop steps a task at most once, so a task that is current whenever the thread looks
-during one late answer is the one that blocks. Where it is always another, the loop is only
-overloaded, and no node is blamed.
+during one late answer, or in a threshold's worth of looks, is the one that blocks. Where it is always
+another, the loop is only overloaded, and no node is blamed.
 """
 
 from __future__ import annotations
@@ -222,23 +222,28 @@ class _Looks:
     """What the loop's thread was seen doing during one late answer."""
 
     def __init__(self) -> None:
-        self._tasks: set[int | None] = set()
-        self._whos: Counter[str] = Counter()
+        self._whos: dict[int | None, Counter[str]] = {}
         self._places: dict[str, str] = {}
 
     def take(self, task: _Task | None, who: str, frame: FrameType | None) -> None:
-        self._tasks.add(None if task is None else id(task))
-        self._whos[who] += 1
+        self._whos.setdefault(None if task is None else id(task), Counter())[who] += 1
         # The first place: by the last look it may have come out of what blocked.
         if who not in self._places:
             self._places[who] = _place(frame)
 
     def culprit(self) -> tuple[str, str] | None:
-        """Who blocks, and where; None when no single task does. One look alone proves nothing."""
-        if self._whos.total() < 2 or len(self._tasks) != 1 or None in self._tasks:
+        """Who blocks, and where; None when no single task does. One look alone proves nothing.
+
+        The first look may still find the task before, and the last one what comes behind: who
+        was found through a whole threshold is to blame all the same.
+        """
+        task, whos = max(
+            self._whos.items(), key=lambda seen: seen[1].total(), default=(None, Counter[str]())
+        )
+        if task is None or whos.total() < (2 if len(self._whos) == 1 else LOOKS):
             return None
         # The task may have left its node since, in the same turn of the loop.
-        ((who, _),) = self._whos.most_common(1)
+        ((who, _),) = whos.most_common(1)
         return who, self._places[who]
 
 
