@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from tests.core.flows import Event, Words, events_of, flow
 
 from launchpad.core.nodes.base import Node
-from launchpad.core.nodes.concurrent import ConcurrentNode
-from launchpad.core.nodes.router import BaseRouter, RouterNode
 from launchpad.core.schema import NodeConfig
 from launchpad.core.task import TaskContext
-from launchpad.core.workflow import Workflow
-from launchpad.errors import DefinitionError, NodeError, OutputError, RequestError
+from launchpad.errors import DefinitionError, NodeError, RequestError
 from launchpad.events import (
-    JsonDelta,
     NodeFinished,
     NodeStarted,
     RunFailed,
@@ -29,7 +22,6 @@ from launchpad.events import (
     RunStarted,
     TextDelta,
 )
-from launchpad.stream.run_stream import EventStream
 from launchpad.wire.openai_chat.schema import OpenAIChatSchema
 
 
@@ -73,11 +65,6 @@ def test_plain_functions_run_in_a_thread_and_may_return_their_output() -> None:
     context = flow(NodeConfig(node=Blocking)).run({})
     assert context.metadata["thread"] is not threading.main_thread()
     assert context.get_output(Blocking) == "made in a thread"
-
-
-def test_the_last_output_is_the_answer_where_nobody_spoke() -> None:
-    events = events_of(flow(NodeConfig(node=Blocking)))
-    assert events[-2:] == [TextDelta("Blocking", "made in a thread"), RunFinished("stop")]
 
 
 def test_plain_generators_speak_from_a_thread() -> None:
@@ -164,68 +151,6 @@ def test_stop_workflow_ends_the_run_after_the_present_node() -> None:
     assert isinstance(events[-1], RunFinished)
 
 
-class Left(Words):
-    words = ("left",)
-
-
-class Right(Words):
-    words = ("right",)
-
-
-class Choice(RouterNode):
-    async def determine_next_node(self, task_context: TaskContext) -> Any:
-        return Left() if task_context.event.text == "left" else None
-
-
-class Router(BaseRouter):
-    def __init__(self) -> None:
-        self.routes = [Choice()]
-        self.fallback = Right
-
-
-class After(Words):
-    words = (" after",)
-
-
-ROUTED = (
-    NodeConfig(node=Words, connections=[Router]),
-    NodeConfig(node=Router, connections=[Left, Right], is_router=True),
-    NodeConfig(node=Left, connections=[After]),
-    NodeConfig(node=Right, connections=[After]),
-)
-
-
-@pytest.mark.parametrize(("text", "chosen"), [("left", "Left"), ("other", "Right")])
-def test_routers_before_and_after_speaking_nodes(text: str, chosen: str) -> None:
-    events = events_of(flow(*ROUTED), {"text": text})
-    speakers = [event.node for event in events if isinstance(event, TextDelta)]
-    assert speakers == ["Words", "Words", chosen, "After"]
-
-
-def test_a_router_that_names_a_stranger_is_told_so() -> None:
-    class Wild(BaseRouter):
-        async def route(self, task_context: TaskContext) -> Any:
-            return After
-
-    with pytest.raises(NodeError, match="Wild: routed to After"):
-        flow(NodeConfig(node=Wild, connections=[Left])).run({})
-
-
-def test_a_router_that_gives_a_name_is_told_to_give_the_class() -> None:
-    class Wild(BaseRouter):
-        async def route(self, task_context: TaskContext) -> Any:
-            return "After"
-
-    with pytest.raises(NodeError, match="Wild: routed to the str 'After'; return the node's class"):
-        flow(NodeConfig(node=Wild, connections=[Left])).run({})
-
-
-@pytest.mark.parametrize("given", ["Words", Words()])
-def test_an_output_is_asked_for_by_its_class(given: Any) -> None:
-    with pytest.raises(DefinitionError, match=r"write get_output\(Words\), without quotes"):
-        TaskContext(event=None).get_output(given)
-
-
 def test_a_node_that_is_processed_by_a_test_is_made_with_its_context() -> None:
     class Greets(Node):
         async def process(self, task_context: TaskContext) -> Any:
@@ -236,70 +161,6 @@ def test_a_node_that_is_processed_by_a_test_is_made_with_its_context() -> None:
         asyncio.run(Greets().process(context))
     asyncio.run(Greets(context).process(context))
     assert context.get_output(Greets) == "Hello Ann"
-
-
-def test_nodes_at_the_same_time_interleave_and_each_says_its_name() -> None:
-    turn = {"One": "Two", "Two": "One"}
-
-    class Member(Node):
-        async def process(self, task_context: TaskContext) -> AsyncIterator[Any]:
-            gates = task_context.metadata
-            for number in range(3):
-                await gates.setdefault(self.node_name, asyncio.Event()).wait()
-                gates[self.node_name].clear()
-                yield str(number)
-                gates.setdefault(turn[self.node_name], asyncio.Event()).set()
-
-    class One(Member):
-        pass
-
-    class Two(Member):
-        pass
-
-    class Both(ConcurrentNode):
-        async def process(self, task_context: TaskContext) -> Any:
-            task_context.metadata["One"] = asyncio.Event()
-            task_context.metadata["One"].set()
-            await self.execute_nodes_concurrently(task_context)
-            self.save_output(task_context.get_output(One) + task_context.get_output(Two))
-
-    workflow = flow(NodeConfig(node=Both, concurrent_nodes=[One, Two], connections=[After]))
-    events = events_of(workflow)
-    assert [event for event in events if isinstance(event, NodeStarted)][:3] == [
-        NodeStarted("Both"),
-        NodeStarted("One", "Both"),
-        NodeStarted("Two", "Both"),
-    ]
-    spoken = [(event.node, event.text) for event in events if isinstance(event, TextDelta)]
-    assert spoken[:6] == [(n, str(i)) for i in range(3) for n in ("One", "Two")]
-    assert workflow.run({}).get_output(Both) == "012012"
-
-
-def test_the_first_failure_of_concurrent_nodes_ends_the_others() -> None:
-    cleaned: list[str] = []
-
-    class Waiting(Node):
-        async def process(self, task_context: TaskContext) -> AsyncIterator[Any]:
-            yield "waiting"
-            await asyncio.Event().wait()
-
-        async def cleanup(self) -> None:
-            cleaned.append("Waiting")
-
-    class Failing(Node):
-        async def process(self, task_context: TaskContext) -> Any:
-            await asyncio.sleep(0)
-            raise ValueError("no")
-
-    class Both(ConcurrentNode):
-        pass
-
-    workflow = flow(NodeConfig(node=Both, concurrent_nodes=[Waiting, Failing]))
-    with pytest.raises(NodeError) as caught:
-        workflow.run({})
-    assert caught.value.node == "Failing"
-    assert cleaned == ["Waiting"]
-    assert isinstance(events_of(workflow)[-1], RunFailed)
 
 
 def test_an_event_that_does_not_fit_is_refused_at_once() -> None:
@@ -334,67 +195,6 @@ def test_an_event_s_problem_is_said_in_words(
     assert str(caught.value).startswith("The event does not fit OpenAIChatSchema: ")
     assert words in str(caught.value)
     assert caught.value.param == param
-
-
-def test_a_lost_output_is_a_clear_error_for_who_reads_it() -> None:
-    class Loser(Node):
-        async def process(self, task_context: TaskContext) -> Any:
-            task_context.lose_output(Loser, "its output was cut off.")
-
-    class Reader(Node):
-        async def process(self, task_context: TaskContext) -> Any:
-            self.get_output(Loser)
-
-    with pytest.raises(OutputError, match="Loser: its output was cut off"):
-        flow(NodeConfig(node=Loser, connections=[Reader])).run({})
-
-
-class Silent(Node):
-    output: Any = None
-
-    async def process(self, task_context: TaskContext) -> Any:
-        self.save_output(self.output)
-
-
-@pytest.mark.parametrize(
-    ("output", "said"),
-    [
-        ({"a": 1, "b": None, "c": True}, '{"a":1,"b":null,"c":true}'),
-        ([Event(text="x")], '[{"text":"x"}]'),
-        (Event(text="x"), '{"text":"x"}'),
-        (7, "7"),
-    ],
-)
-def test_a_silent_run_s_output_is_told_as_json(output: Any, said: str) -> None:
-    node = type("Told", (Silent,), {"output": output})
-    assert events_of(flow(NodeConfig(node=node)))[-2] == JsonDelta("Told", said)
-
-
-def test_an_output_that_cannot_be_told_is_an_error_that_says_so() -> None:
-    node = type("Untold", (Silent,), {"output": b"bytes"})
-    failure = events_of(flow(NodeConfig(node=node)))[-1]
-    assert isinstance(failure, RunFailed)
-    with pytest.raises(NodeError, match="Untold: its output, a bytes"):
-        flow(NodeConfig(node=node)).run({})
-
-
-@dataclass
-class Held:
-    words: str
-    _history: str = "SECRET"
-
-
-@pytest.mark.parametrize(
-    ("output", "said"),
-    [
-        (Held("x"), '{"words":"x"}'),
-        ({"result": Held("x")}, '{"result":{"words":"x"}}'),
-        ([(Held("x"), 1)], '[[{"words":"x"},1]]'),
-    ],
-)
-def test_what_an_object_keeps_to_itself_is_not_told(output: Any, said: str) -> None:
-    node = type("Held", (Silent,), {"output": output})
-    assert events_of(flow(NodeConfig(node=node)))[-2] == JsonDelta("Held", said)
 
 
 def test_a_task_group_s_one_failure_is_the_node_s() -> None:
@@ -447,142 +247,6 @@ def test_a_node_s_own_init_gets_the_context_where_it_has_a_place_for_it(
 ) -> None:
     node = type("Own", (Greets,), _init(way))
     assert flow(NodeConfig(node=node)).run({}).get_output(node) == ["_task_context", attribute]
-
-
-@pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError(), GeneratorExit()])
-def test_what_a_node_raises_beside_exceptions_ends_its_run_and_nothing_else(
-    error: BaseException,
-) -> None:
-    class Exits(Node):
-        async def process(self, task_context: TaskContext) -> AsyncIterator[str]:
-            yield "before"
-            raise error
-
-    events = events_of(flow(NodeConfig(node=Exits)))
-    assert TextDelta("Exits", "before") in events
-    assert isinstance(events[-1], RunFailed)
-
-
-def test_who_cancels_run_async_sees_it_cancelled() -> None:
-    class Waiting(Node):
-        async def process(self, task_context: TaskContext) -> Any:
-            await asyncio.Event().wait()
-
-    class Both(ConcurrentNode):
-        pass
-
-    async def main(workflow: Workflow) -> None:
-        running = asyncio.create_task(workflow.run_async({}))
-        await asyncio.sleep(0.01)
-        running.cancel()
-        await asyncio.wait({running})
-        assert running.cancelled()
-
-    asyncio.run(main(flow(NodeConfig(node=Waiting))))
-    asyncio.run(main(flow(NodeConfig(node=Both, concurrent_nodes=[Waiting]))))
-
-
-@pytest.mark.parametrize("streamed", [True, False])
-def test_a_timeout_around_concurrent_nodes_is_a_timeout(streamed: bool) -> None:
-    class Waiting(Node):
-        async def process(self, task_context: TaskContext) -> Any:
-            await asyncio.Event().wait()
-
-    class Within(ConcurrentNode):
-        async def process(self, task_context: TaskContext) -> Any:
-            try:
-                async with asyncio.timeout(0.01):
-                    await self.execute_nodes_concurrently(task_context)
-            except TimeoutError:
-                return "in time"
-
-    workflow = flow(NodeConfig(node=Within, concurrent_nodes=[Waiting, Words]))
-    if streamed:
-        assert isinstance(events_of(workflow)[-1], RunFinished)
-    else:
-        assert workflow.run({}).get_output(Within) == "in time"
-
-
-def test_the_end_of_its_loop_is_no_failure_of_a_run(caplog: pytest.LogCaptureFixture) -> None:
-    class Waiting(Node):
-        async def process(self, task_context: TaskContext) -> AsyncIterator[str]:
-            yield "waiting"
-            await asyncio.Event().wait()
-
-    class Both(ConcurrentNode):
-        pass
-
-    async def main() -> list[EventStream]:
-        kept = [
-            flow(NodeConfig(node=Waiting)).run_stream_async({}),
-            flow(NodeConfig(node=Both, concurrent_nodes=[Waiting])).run_stream_async({}),
-        ]
-        for stream in kept:
-            assert isinstance(await anext(stream), RunStarted)
-        return kept
-
-    kept = asyncio.run(main())
-    assert caplog.text == ""
-    del kept
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="sends itself SIGINT")
-@pytest.mark.parametrize("times", [1, 2])
-def test_ctrl_c_within_a_node_interrupts_asyncio_run(times: int) -> None:
-    class Interrupted(Node):
-        async def process(self, task_context: TaskContext) -> AsyncIterator[str]:
-            yield "before"
-            for _ in range(times):
-                signal.raise_signal(signal.SIGINT)
-            await asyncio.sleep(10)
-
-    # Whoever runs the tests in the background may have them ignore it.
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        with pytest.raises(KeyboardInterrupt):
-            events_of(flow(NodeConfig(node=Interrupted)))
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def test_the_loop_s_end_ends_runs_that_nobody_reads_beside_a_clean_up(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    class Floods(Node):
-        async def process(self, task_context: TaskContext) -> AsyncIterator[str]:
-            while True:
-                yield "more "
-
-    class Cleans(Node):
-        async def process(self, task_context: TaskContext) -> AsyncIterator[str]:
-            yield "first"
-            await asyncio.sleep(60)
-
-        async def cleanup(self) -> None:
-            await asyncio.sleep(0.01)
-
-    kept: list[EventStream] = []
-
-    async def leave_them() -> None:
-        for node in (Floods, Cleans, Floods):
-            kept.append(flow(NodeConfig(node=node)).run_stream_async({}))
-            await kept[-1].batch()
-        await asyncio.sleep(0.05)
-
-    asyncio.run(asyncio.wait_for(leave_them(), 10))
-    assert len(kept) == 3
-    assert not [record for record in caplog.records if record.levelname == "ERROR"]
-
-
-def test_a_keyboard_interrupt_of_a_node_s_own_is_its_failure() -> None:
-    class Interrupts(Node):
-        async def process(self, task_context: TaskContext) -> AsyncIterator[str]:
-            yield "before"
-            raise KeyboardInterrupt
-
-    failure = events_of(flow(NodeConfig(node=Interrupts)))[-1]
-    assert isinstance(failure, RunFailed)
-    assert failure.code == "node_failed"
 
 
 def test_a_plain_function_that_raises_stop_iteration_fails() -> None:

@@ -5,22 +5,17 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-from collections.abc import AsyncIterator, Callable
-from functools import lru_cache
-from types import AsyncGeneratorType
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 from launchpad.core.answer import told
 from launchpad.core.failure import UNEXPECTED, blame, described
 from launchpad.core.form import check_answers_in_form, wanted_form
+from launchpad.core.node_life import kind_of, live
 from launchpad.core.nodes.base import Node
-from launchpad.core.nodes.concurrent import ConcurrentNode
 from launchpad.core.nodes.router import BaseRouter
 from launchpad.core.observed import ObservedRun
-from launchpad.core.shelter import sheltered
-from launchpad.core.speech import Speech, from_thread
+from launchpad.core.speech import Speech
 from launchpad.core.task import TaskContext
-from launchpad.core.threads import in_thread
 from launchpad.core.validate import Graph
 from launchpad.errors import LaunchpadError, NodeError, OverloadedError
 from launchpad.events import (
@@ -37,36 +32,11 @@ from launchpad.models.agents.forgotten import end_forgotten_task
 from launchpad.models.scope import Spent, spent_here
 from launchpad.observe import blocking
 from launchpad.observe.tracing import run_tracer
-from launchpad.stream.ending import is_end, is_interrupt
+from launchpad.stream.ending import is_end
 from launchpad.stream.failure import failed, forget
 from launchpad.stream.mailbox import Mailbox
 
 logger = logging.getLogger("launchpad.run")
-
-
-class _Kind(NamedTuple):
-    """What a node's class says of how it is run. Looked up once: `Node` is an ABC."""
-
-    is_async: bool
-    is_concurrent: bool
-    is_router: bool
-    only_routes: bool
-
-
-@lru_cache(maxsize=1024)
-def _kind_of(node_class: type[Node]) -> _Kind:
-    process = node_class.process
-    is_router = issubclass(node_class, BaseRouter)
-    return _Kind(
-        is_async=inspect.iscoroutinefunction(process) or inspect.isasyncgenfunction(process),
-        is_concurrent=issubclass(node_class, ConcurrentNode),
-        is_router=is_router,
-        only_routes=is_router and process is BaseRouter.process,
-    )
-
-
-def _has(value: object, method: str) -> bool:
-    return hasattr(type(value), method)
 
 
 class Run:
@@ -154,7 +124,7 @@ class Run:
     async def _after(self, node_class: type[Node], node: Node) -> type[Node] | None:
         if self._context.should_stop:
             return None
-        if _kind_of(type(node)).is_router:
+        if kind_of(type(node)).is_router:
             return await self._route(cast("BaseRouter", node))
         connections = self._graph[node_class].connections
         return connections[0] if connections else None
@@ -200,7 +170,9 @@ class Run:
         token = spent_here.set(spent)
         watch = self._watch.node(name) if self._watch is not None else None
         try:
-            node = await self._live(node_class, speech, group)
+            node = await live(
+                node_class, self._context, speech, self._run_members, self._mailbox, group
+            )
         except BaseException as error:
             # Not kept in a variable: the frame would hold itself, and every stream below it open,
             # until the garbage collector comes by.
@@ -222,34 +194,6 @@ class Run:
         await self._emit(NodeFinished(name, reason, self._note_usage(node, spent.usages)))
         return node
 
-    async def _live(
-        self, node_class: type[Node], speech: Speech, group: asyncio.Task[Any] | None
-    ) -> Node:
-        """The node's whole life: made, processed, cleaned up, its output kept."""
-        try:
-            node = self._make(node_class)
-            try:
-                words = await self._process(node)
-                if words is not None:
-                    await speech.deliver(words)
-            finally:
-                if type(node).cleanup is not Node.cleanup:
-                    # A client that leaves now must not cut it short.
-                    await sheltered(self._free(node), name=node.node_name)
-        except UNEXPECTED as error:
-            if is_end(error, self._mailbox, group):
-                raise
-            failure = blame(node_class.__name__, error)
-            raise failure from failure.__cause__
-        self._keep_output(node, speech)
-        return node
-
-    def _make(self, node_class: type[Node]) -> Node:
-        node = node_class.instance(self._context)
-        if _kind_of(type(node)).is_concurrent:
-            cast("ConcurrentNode", node).run_members = lambda: self._run_members(node_class)
-        return node
-
     async def _run_members(self, node_class: type[Node]) -> None:
         members = self._graph[node_class].concurrent_nodes
         owner = asyncio.current_task()
@@ -263,44 +207,6 @@ class Run:
         except BaseExceptionGroup as errors:
             # The group cancelled the others because of the first.
             raise errors.exceptions[0] from errors.exceptions[0].__cause__
-
-    async def _process(self, node: Node) -> AsyncIterator[Any] | None:
-        """Call the node's `process`; what it has to say, where it speaks. Its result is kept."""
-        process: Callable[[TaskContext], Any] = node.process
-        kind = _kind_of(type(node))
-        if kind.only_routes:
-            return None
-        if kind.is_async:
-            result: Any = process(self._context)
-        else:
-            result = await in_thread(process, self._context)
-        if type(result) is AsyncGeneratorType:
-            return result  # pyright: ignore[reportUnknownVariableType]
-        if inspect.isawaitable(result):
-            result = await result
-        if _has(result, "__aiter__"):
-            return aiter(cast("AsyncIterator[Any]", result))
-        if _has(result, "__next__"):
-            return from_thread(result)
-        if result is not None and not isinstance(result, TaskContext):
-            node.save_output(result)
-        return None
-
-    async def _free(self, node: Node) -> None:
-        try:
-            with blocking.watched(node.node_name):
-                done: Any = node.cleanup()
-                if inspect.isawaitable(done):
-                    await done
-        except (Exception, SystemExit, KeyboardInterrupt) as error:
-            if is_interrupt(error):
-                raise
-            # The node's result stands; what it failed to free is for its author to see.
-            logger.exception("cleanup of %s failed", node.node_name)
-
-    def _keep_output(self, node: Node, speech: Speech) -> None:
-        if speech.has_spoken and not self._context.knows(type(node)):
-            self._context.save_output(type(node), speech.output())
 
     def _note_usage(self, node: Node, spent: list[Usage | None]) -> Usage | None:
         if node.called_model:
