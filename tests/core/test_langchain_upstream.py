@@ -18,7 +18,7 @@ from tests.core.langchain_flows import USAGE, Said, call, events_of, model, text
 from launchpad.events import RunEvent, RunFailed, RunFinished, Usage
 from launchpad.settings import Settings, use_settings
 
-QUICK = Settings(_env_file=None, first_token_timeout=0.15, stall_timeout=0.1)
+QUICK = Settings(_env_file=None, first_token_timeout=0.4, stall_timeout=0.25)
 
 
 class Reporting(Said):
@@ -68,11 +68,11 @@ def said(events: list[RunEvent]) -> list[RunEvent]:
 @pytest.mark.parametrize(
     ("chunks", "words"),
     [
-        ([], "sent no token within 0.15 seconds"),
-        ([""], "sent no token within 0.15 seconds"),
-        (["one"], "paused for more than 0.1 seconds"),
-        (["one", "", ""], "paused for more than 0.1 seconds"),
-        ([call(0, "{", "c", "f")], "paused for more than 0.1 seconds"),
+        ([], "sent no token within 0.4 seconds"),
+        ([""], "sent no token within 0.4 seconds"),
+        (["one"], "paused for more than 0.25 seconds"),
+        (["one", "", ""], "paused for more than 0.25 seconds"),
+        ([call(0, "{", "c", "f")], "paused for more than 0.25 seconds"),
     ],
     ids=["nothing", "empty", "a word", "a word and nothings", "a call"],
 )
