@@ -14,6 +14,7 @@ FLOORS = {
     "errors": 1,
     "settings": 1,
     "timer": 1,
+    "memory": 1,
     "stream": 2,
     "sse": 2,
     "observe": 2,

@@ -25,6 +25,9 @@ def create_app(registry: Registry | None = None, settings: Settings | None = Non
 
     Without `registry` it serves the shipped workflows, without `settings` what the environment
     says. Raises `ConfigurationError` where these do not fit together.
+
+    It is made to have its process to itself: its start sets the garbage collector up for serving
+    (`memory.settle`). In an app of your own, `create_router` leaves that alone.
     """
     if settings is None:
         settings = get_settings()

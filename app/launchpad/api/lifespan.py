@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
+from launchpad.memory import settle
 from launchpad.models import aclose_clients
 from launchpad.observe import tracing
 from launchpad.observe.blocking import BlockingWatchdog
@@ -23,11 +24,13 @@ TRACE_FLUSH = 5.0
 Lifespan = Callable[[Any], AbstractAsyncContextManager[dict[str, Any]]]
 
 
-def lifespan_of(catalog: Catalog, runs: Runs, settings: Settings, *, state: str) -> Lifespan:
+def lifespan_of(
+    catalog: Catalog, runs: Runs, settings: Settings, *, state: str, is_guest: bool = False
+) -> Lifespan:
     """The lifespan of what serves `catalog`, for FastAPI's argument of this name.
 
     It leaves `runs` in the ASGI state as `state`: our protocol ends the runs before the server
-    waits for its connections.
+    waits for its connections. A guest in another's app leaves the garbage collector alone.
     """
 
     @asynccontextmanager
@@ -38,6 +41,8 @@ def lifespan_of(catalog: Catalog, runs: Runs, settings: Settings, *, state: str)
         warming = await warm_up(catalog.served)
         watchdog = BlockingWatchdog(asyncio.get_running_loop(), settings.block_warning)
         watchdog.start()
+        if not is_guest:
+            settle()
         try:
             yield {state: runs}
         finally:

@@ -42,7 +42,8 @@ def create_router(registry: Registry | None = None, settings: Settings | None = 
         return Gate(endpoint, settings, keys) if keys else endpoint
 
     # An app may include several, and its state is one.
-    lifespan = lifespan_of(catalog, runs, settings, state=f"{RUNS_STATE}.{id(runs)}")
+    state = f"{RUNS_STATE}.{id(runs)}"
+    lifespan = lifespan_of(catalog, runs, settings, state=state, is_guest=True)
     return build_router(catalog, runs, settings, guarded, lifespan)
 
 

@@ -13,10 +13,10 @@ from types import FrameType
 
 from launchpad.cli.environment import export
 from launchpad.errors import ConfigurationError
+from launchpad.memory import starting
 from launchpad.observe.logs import configure_logging
 from launchpad.server.descriptors import allow_for, fill_standard
 from launchpad.server.ending import HURRY, end_within
-from launchpad.server.memory import starting
 from launchpad.settings import Settings, warn_of_unknown_variables
 
 __all__ = ["serve"]

@@ -15,12 +15,12 @@ from typing import cast
 import uvicorn
 from uvicorn.server import ServerState
 
+from launchpad.memory import settle, starting
 from launchpad.runs.in_process import RUNS_STATE, Runs
 from launchpad.server.descriptors import Spare
 from launchpad.server.ending import HURRY, OVERTIME, end_within
 from launchpad.server.generators import BegunGenerators
 from launchpad.server.huge_pages import HugePages
-from launchpad.server.memory import settle, starting
 from launchpad.server.protocol import LaunchpadProtocol
 
 __all__ = ["GracefulServer", "Idle"]
