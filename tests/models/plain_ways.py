@@ -112,14 +112,20 @@ def joined(events: Sequence[Any]) -> list[Any]:
         if (
             isinstance(one, PartDeltaEvent)
             and isinstance(one.delta, TextPartDelta)
-            and isinstance(last, PartStartEvent)
-            and isinstance(last.part, TextPart)
+            and isinstance(last, PartStartEvent | PartDeltaEvent)
             and last.index == one.index
         ):
-            said = last.part.content + one.delta.content_delta
-            found[-1] = replace(last, part=replace(last.part, content=said))
-        else:
-            found.append(one)
+            said = one.delta.content_delta
+            if isinstance(last, PartStartEvent) and isinstance(last.part, TextPart):
+                part = replace(last.part, content=last.part.content + said)
+                found[-1] = replace(last, part=part)
+                continue
+            if isinstance(last, PartDeltaEvent) and isinstance(last.delta, TextPartDelta):
+                whole = replace(one.delta, content_delta=last.delta.content_delta + said)
+                if replace(last.delta, content_delta=whole.content_delta) == whole:
+                    found[-1] = replace(one, delta=whole)
+                    continue
+        found.append(one)
     return found
 
 
