@@ -76,7 +76,7 @@ def test_two_processes_fetch_one_after_the_other(tmp_path: Path) -> None:
     lock, log = tmp_path / "lock", tmp_path / "log"
     code = (
         "import sys, time; from pathlib import Path\n"
-        "from launchpad.models.local.weights import _locked\n"
+        "from launchpad.models.local.fetched import _locked\n"
         "with _locked(Path(sys.argv[1])):\n"
         "    with open(sys.argv[2], 'a') as log:\n"
         "        log.write('in '); log.flush(); time.sleep(0.2); log.write('out '); log.flush()\n"

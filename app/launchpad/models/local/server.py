@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 
 from launchpad.errors import ConfigurationError
 from launchpad.models.extras import to_install
+from launchpad.models.local import openmp
 from launchpad.models.local.progress import step
 from launchpad.models.local.weights import weights_path
 from launchpad.settings import Settings
@@ -67,6 +68,8 @@ class LocalServer:
         self._endpoint: LocalEndpoint | None = None
         self._stopped = threading.Event()
         self._short_lives = 0
+        self._environment: dict[str, str] | None = None
+        """The child's, where it is not this process's own."""
 
     @property
     def pid(self) -> int | None:
@@ -131,6 +134,7 @@ class LocalServer:
                 text=True,
                 encoding="utf-8",
                 errors="replace",
+                env=self._environment,
                 start_new_session=True,
             )
         if self._stopped.is_set():  # before it could be seen there
@@ -152,6 +156,9 @@ class LocalServer:
         if "url" not in answer:
             _end(child)
             reason = answer.get("error") or "; ".join(words) or "it ended without a word"
+            if openmp.LIBRARY in reason and self._environment is None:
+                self._environment = openmp.environment()
+                return self._spawn(weights, port)
             raise ConfigurationError(f"The local model could not be started: {reason}")
         return answer["url"]
 
