@@ -99,8 +99,9 @@ def _beyond(counts: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
     found = dict(counts)
     for name, count in counts.items():
         known = before.get(name)
-        if isinstance(count, dict) and isinstance(known, dict):
-            found[name] = _beyond(as_object(count), as_object(known))
+        details = as_object(count)
+        if details:
+            found[name] = _beyond(details, as_object(known))
         elif isinstance(count, int) and isinstance(known, int):
             found[name] = count - known
     return found
