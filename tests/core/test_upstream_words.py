@@ -91,6 +91,19 @@ def test_not_where_a_key_is_in_them(caplog: pytest.LogCaptureFixture) -> None:
     assert "sk-abc" not in caplog.text
 
 
+@pytest.mark.parametrize("node", [Direct, Streaming, Quiet])
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [(307, "HTTP status 307, a redirect, which is not followed"), (521, "HTTP status 521")],
+)
+def test_where_there_are_none_the_status_stands_for_them(
+    node: type[Node], status: int, words: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    failure = failure_of(node, Status(status, body=b"<html>"))
+    assert failure.message == f"{node.__name__}: The model provider failed."
+    assert [one for one in caplog.messages if one.endswith(f"failed. It said: {words}")]
+
+
 def test_not_twice(caplog: pytest.LogCaptureFixture) -> None:
     body = json.dumps({"error": {"message": "top_p is too high"}}).encode()
     assert failure_of(Direct, Status(400, body=body)).message == "Direct: top_p is too high"

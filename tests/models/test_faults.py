@@ -113,6 +113,8 @@ def test_the_upstreams_words_are_shown_where_they_are_about_the_request() -> Non
         ([{"error": "bad top_p"}], True),
         ({"error": "bad top_p"}, True),
         ({"message": "bad top_p"}, True),
+        ({"detail": "bad top_p"}, True),
+        ({"detail": [{"msg": "bad top_p", "loc": ["body"]}]}, False),
         ([], False),
         (["bad top_p"], False),
         ({"error": ["bad top_p"]}, False),

@@ -210,6 +210,21 @@ def test_what_follows_a_packed_body_is_skipped(runner: Any) -> None:
     runner(main())
 
 
+@pytest.mark.parametrize("step", [1, 7, 10_000])
+def test_the_members_of_a_packed_body_are_one(runner: Any, step: int) -> None:
+    """Who packs each write by itself sends such a body."""
+    pieces = [b"data: a\n\n", b"", b"0123456789abcdef" * (SLICE // 8), b"data: [DONE]\n\n"]
+    data = b"".join(map(gzip.compress, pieces))
+    head = HEAD + packed(data).replace(b"gzip", b"x-gzip")
+    cuts = [data[at : at + step] for at in range(0, len(data), step)]
+
+    async def main() -> None:
+        async with serving(answering(head, *cuts)) as (url, _):
+            assert await whole(await post(url)) == b"".join(pieces)
+
+    runner(main())
+
+
 def test_a_packing_that_is_broken(runner: Any) -> None:
     data = gzip.compress(b"hello" * 1000)[:20] + b"nonsense" * 10
 

@@ -214,3 +214,58 @@ def test_an_error_s_code_that_is_no_text(code: object) -> None:
         await call.refuse(400, {"error": {"message": "no", "code": code}})
 
     assert outcomes(script) == (400, "upstream_rejected")
+
+
+ERROR = {"message": "no", "code": 429}
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        [{"error": ERROR}],
+        {"code": "rate_limit_exceeded", "message": "no", "request_id": "1"},
+        said(error=ERROR),
+        said(error=ERROR, finish_reason="error"),
+    ],
+    ids=json.dumps,
+)
+@pytest.mark.parametrize("first", [True, False])
+def test_an_error_in_another_place(part: object, first: bool) -> None:
+    before = [] if first else text("a", "b")
+    assert outcomes(streaming(*before, event(part), DONE)) == (429, "rate_limit_exceeded")
+
+
+@pytest.mark.parametrize(
+    "end",
+    [b"data: [DONE] \n\n", b"data: [done]\n\n", b"data:\n\n" + DONE, b"event: end\ndata: ok\n\n"],
+)
+def test_an_end_of_another_form(end: bytes) -> None:
+    assert outcomes(streaming(*text("a", "b"), STOP, end)) == "ab"
+
+
+def test_an_event_without_data_is_none() -> None:
+    assert outcomes(streaming(b"data: \n\n", *text("a"), b"data:\n\n", *text("b"), STOP)) == "ab"
+
+
+def test_a_whole_answer_as_the_only_event() -> None:
+    choice = {
+        "index": 0,
+        "message": {"role": "assistant", "content": "ab"},
+        "finish_reason": "stop",
+    }
+    whole = {**chunk({}), "object": "chat.completion", "choices": [choice]}
+    assert outcomes(streaming(event(whole), DONE)) == "ab"
+    assert outcomes(streaming(*text("a", "b"), event(whole), DONE)) == "ab"
+    choice["message"] = {"role": "assistant", "tool_calls": "x"}
+    assert outcomes(streaming(event(whole), DONE)) == (502, "upstream_error")
+
+
+@pytest.mark.parametrize("number", [7, 0, 7.5])
+def test_a_number_as_text(number: float) -> None:
+    pieces = [*text("a"), event(chunk({"content": number})), *text("b")]
+    assert outcomes(streaming(*pieces, STOP)) == f"a{number}b"
+
+
+def test_a_time_with_a_fraction() -> None:
+    pieces = [event({**chunk({"content": word}), "created": 1700000000.25}) for word in "ab"]
+    assert outcomes(streaming(*pieces, STOP)) == "ab"

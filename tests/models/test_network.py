@@ -122,6 +122,10 @@ def test_which_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     assert proxy_for("https://api.example.com/v1") == "http://proxy:3128"
     assert proxy_for("http://api.example.com/v1") == "http://proxy:3129"
     assert proxy_for("https://inside.example.com/v1") is None
+    monkeypatch.setenv("NO_PROXY", "api.example.com:8443,other.example.com:443")
+    assert proxy_for("https://api.example.com:8443/v1") is None
+    assert proxy_for("https://api.example.com/v1") == "http://proxy:3128"
+    assert proxy_for("https://other.example.com/v1") is None
     for local in ("http://localhost:1/v1", "http://127.0.0.1:1/v1", "http://[::1]:1/v1"):
         assert proxy_for(local) is None
 

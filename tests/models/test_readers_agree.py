@@ -114,13 +114,9 @@ STREAMS: dict[str, Sequence[bytes]] = {
     "no role": [*text("a", "b")[1:], STOP, DONE],
     "another model": [*text("a"), event({**chunk({"content": "b"}), "model": "other"}), STOP, DONE],
     "content parts": [event(chunk({"content": [{"type": "text", "text": "a"}]})), STOP, DONE],
-    "usage in every chunk": [
-        event(
-            chunk(
-                {"content": "a"},
-                usage={"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
-            )
-        ),
+    # In every chunk: `test_usage_again.py`.
+    "usage beside words": [
+        event(chunk({"content": "a"})),
         event(
             chunk(
                 {"content": "b"},

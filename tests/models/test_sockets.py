@@ -194,13 +194,16 @@ def test_a_whole_answer_that_stalls() -> None:
     assert isinstance(found, UpstreamTimeoutError)
 
 
-@pytest.mark.parametrize("before", [b"", b": hello\n\n"])
+@pytest.mark.parametrize("before", [b"", b"\n", b": hello\n\n"])
 def test_a_stream_that_is_called_json_is_read_as_it_comes(before: bytes) -> None:
     read = asyncio.Event()
 
     async def script(call: Call) -> None:
         call.writer.write(HEAD.replace(b"text/event-stream", b"application/json"))
-        await call.send(before + b"".join(text("one ")))
+        for piece in (before[:1], before[1:] + b"da", b"".join(text("one "))[2:]):
+            if piece:
+                await call.send(piece)
+                await asyncio.sleep(0.05)
         await read.wait()
         await call.send(b"".join([*text("two")[1:], STOP, DONE]))
         await call.end()

@@ -162,6 +162,12 @@ def test_what_is_held_comes_before_the_end_and_before_a_call() -> None:
     assert read(["<thi", call, "nk>a"]) == ["<thi", call, "nk>a"]
 
 
+def test_white_space_before_a_call_is_dropped() -> None:
+    call = chunk(tool_call(0, id="1", name="f"))
+    assert read(["\n\n", call]) == [call]
+    assert read(["<think>hm</think>", "\n", " ", call]) == ["<think>", "hm", "</think>", call]
+
+
 def test_a_refusal_and_chunks_without_text_pass() -> None:
     items: list[Any] = [chunk({"role": "assistant", "content": ""}), chunk({"refusal": "No"})]
     items.append({**chunk({}), "choices": []})

@@ -106,6 +106,13 @@ STREAMS: dict[str, tuple[Sequence[bytes], Told]] = {
         [part(0, "get", {"a": "é"}, id="c"), part(1, "set", {}, id="d")],
         [("c", "get", '{"a":"é"}'), ("d", "set", "{}")],
     ),
+    "one call in the place of the list": (
+        [
+            event(chunk({"tool_calls": tool_call(0, id="", **one)["tool_calls"][0]}))
+            for one in ({"name": "get", "arguments": "{"}, {"name": None, "arguments": "}"})
+        ],
+        [(None, "get", "{}")],
+    ),
     "a number for an id": ([part(0, "set", "{}", id=7)], [("7", "set", "{}")]),
 }
 

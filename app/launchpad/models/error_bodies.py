@@ -29,9 +29,9 @@ def error_object(body: object) -> dict[str, Any]:
     """The object in a decoded body that says what went wrong; an empty one where none does.
 
     It is `{"error": {…}}`, where `{"error": "…"}` is a message alone; the body itself, or what the
-    OpenAI SDK leaves of it; or the first of a list of these, as Google's OpenAI-compatible server
-    sends. A body that is no JSON, an error page for instance, says nothing that is meant for
-    clients.
+    OpenAI SDK leaves of it, where FastAPI's servers call the message `detail`; or the first of a
+    list of these, as Google's OpenAI-compatible server sends. A body that is no JSON, an error page
+    for instance, says nothing that is meant for clients.
     """
     if isinstance(body, list):
         body = next(iter(cast("list[object]", body)), None)
@@ -39,6 +39,8 @@ def error_object(body: object) -> dict[str, Any]:
         return {}
     outer = cast("dict[str, Any]", body)
     inner = outer.get("error") or outer
+    if inner is outer and "message" not in outer and "detail" in outer:
+        return {**outer, "message": outer["detail"]}
     return cast("dict[str, Any]", inner) if isinstance(inner, dict) else {"message": inner}
 
 

@@ -30,7 +30,7 @@ from launchpad.errors import LaunchpadError, UpstreamError, UpstreamTimeoutError
 from launchpad.models.error_bodies import error_object, parameter_of, safe_words, word_of
 
 if TYPE_CHECKING:
-    from pydantic_ai import ModelHTTPError
+    from pydantic_ai import ModelAPIError, ModelHTTPError
 
 _ANSWERS = frozenset({"ChatCompletion", "ChatCompletionChunk"})
 """What pydantic-ai and OpenAI's SDK take an answer for, before they read it."""
@@ -88,8 +88,14 @@ def http_error(
     """The error for an upstream's HTTP status and (decoded) error body."""
     said = error_object(body)
     found = _meaning(status, said, word_of(code) or _code_of(said), retry_after)
-    found.detail = safe_words(said.get("message"))
+    found.detail = safe_words(said.get("message")) or _status_in_words(status)
     return found
+
+
+def _status_in_words(status: int) -> str:
+    """For the log, where the upstream said no more."""
+    redirect = ", a redirect, which is not followed" if 300 <= status < 400 else ""
+    return f"HTTP status {status}{redirect}"
 
 
 def _meaning(
@@ -136,7 +142,8 @@ def retry_after_of(headers: Any) -> float | None:
     """Seconds that a response asks to wait, from a mapping that knows its names in lower case.
 
     `retry-after-ms` (OpenAI's and Anthropic's own), then `retry-after`: seconds, which their SDKs
-    take with a fraction too, or a date (RFC 9110, 10.2.3). None where neither says a time.
+    take with a fraction too, or a date (RFC 9110, 10.2.3), which counts from the answer's own,
+    where it has one: two clocks need not agree. None where neither says a time.
     """
     for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
         try:
@@ -145,13 +152,21 @@ def retry_after_of(headers: Any) -> float | None:
             continue
         if math.isfinite(wait) and wait >= 0:
             return wait / unit
+    until = _seconds(headers, "retry-after")
+    if until is None:
+        return None
+    now = _seconds(headers, "date")
+    return max(0.0, until - (time.time() if now is None else now))
+
+
+def _seconds(headers: Any, name: str) -> float | None:
+    """A header's date, in seconds since 1970; None where it is none."""
     try:
-        when = parsedate_to_datetime(headers["retry-after"])
+        when = parsedate_to_datetime(headers[name])
     except (KeyError, TypeError, ValueError):
         return None
     # A date without a zone is in UTC, as all of HTTP's are.
-    when = when if when.tzinfo is not None else when.replace(tzinfo=UTC)
-    return max(0.0, when.timestamp() - time.time())
+    return (when if when.tzinfo is not None else when.replace(tzinfo=UTC)).timestamp()
 
 
 def in_stream_error(said: object) -> UpstreamError:
@@ -221,10 +236,18 @@ def _from_foreign(error: BaseException) -> UpstreamError | None:
     if isinstance(error, exceptions.ModelTimeoutError | exceptions.ModelRequestTimeout):
         return UpstreamTimeoutError("The model provider timed out.")
     if isinstance(error, exceptions.ModelAPIError):
-        if error.body is not None:
-            return in_stream_error(error.body)
-        return UpstreamError("The model provider failed.", retry_after=error.retry_after)
+        return _from_api_error(error)
     return _from_sdk(error)
+
+
+def _from_api_error(error: ModelAPIError) -> UpstreamError:
+    if error.body is not None:
+        return in_stream_error(error.body)
+    status = getattr(error.__cause__, "status_code", None)
+    if isinstance(status, int):
+        # One below 400 is none of pydantic-ai's HTTP errors.
+        return http_error(status, None, retry_after=error.retry_after)
+    return UpstreamError("The model provider failed.", retry_after=error.retry_after)
 
 
 def _wait_of(error: ModelHTTPError) -> float | None:

@@ -40,7 +40,7 @@ class Response:
         self.closed = False
         """Whether `close` or `finish` was called."""
         # Not asked for, but some proxies pack all the same.
-        packed = connection.header(b"content-encoding").lower() in {"gzip", "deflate"}
+        packed = connection.header(b"content-encoding").lower() in {"gzip", "x-gzip", "deflate"}
         body = Unpacked(connection) if packed else connection
         self.take: Take = body.take
         """What has come of the body; b"" at its end, None where `arrival` is to be awaited.

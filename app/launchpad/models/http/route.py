@@ -69,7 +69,7 @@ def proxy_for(url: str) -> str | None:
     """The proxy that the environment names for `url`; None for loopback and `NO_PROXY`."""
     parts = urlsplit(url)
     host = parts.hostname or ""
-    if is_loopback(host) or proxy_bypass(host):
+    if is_loopback(host) or proxy_bypass(host) or proxy_bypass(f"{host}:{_port(parts)}"):
         return None
     proxies = getproxies()
     found = proxies.get(parts.scheme) or proxies.get("all")
@@ -109,6 +109,10 @@ def tls_context() -> ssl.SSLContext:
             return context
         context.load_verify_locations(certifi.where())
     return context
+
+
+def _port(parts: SplitResult) -> int | None:
+    return parts.port or _PORTS.get(parts.scheme)
 
 
 def _address(parts: SplitResult) -> Address:

@@ -18,7 +18,13 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 import msgspec
 
-from launchpad.models.openai_compatible.json_values import error_in, objects_in
+from launchpad.models.openai_compatible.contents import TEXT_OR_NONE, settle_content
+from launchpad.models.openai_compatible.finish_reasons import (
+    BREAKS_OFF,
+    OPENAIS,
+    in_openais_words,
+)
+from launchpad.models.openai_compatible.json_values import as_object, error_in, objects_in
 from launchpad.models.openai_compatible.readable import is_readable
 from launchpad.models.openai_compatible.sse import data_of
 from launchpad.models.openai_compatible.tool_calls import ToolCallIndices
@@ -54,6 +60,7 @@ class _PlainChoice(msgspec.Struct, gc=False):
     index: int = 0
     finish_reason: None = None
     logprobs: None = None
+    error: None = None
 
 
 class _PlainChunk(msgspec.Struct, gc=False):
@@ -84,14 +91,20 @@ class UpstreamSaidError(ValueError):
         self.error = error
 
 
+class BrokenOffError(ValueError):
+    """The upstream gave up, and said so by its finish reason."""
+
+
 class ChunkDecoder:
     """Decodes blocks of events; keeps what one stream has shown of its pattern.
 
-    `finished`: a finish reason came. `done`: `[DONE]` came, and what follows it is ignored.
+    `finished`: a finish reason came, and `ending`: no words are to be expected behind it. `done`:
+    `[DONE]` came, and what follows it is ignored.
     """
 
     def __init__(self) -> None:
         self.finished = False
+        self.ending = False
         self.done = False
         self._head: tuple[object, object, object] | None = None
         self._before = b""
@@ -105,7 +118,8 @@ class ChunkDecoder:
     def decode(self, block: bytes, into: list[Item]) -> None:
         """Append the items of a block of whole events to `into`.
 
-        Raises `GarbageError` or `UpstreamSaidError`; what came before it is in `into` by then.
+        Raises `GarbageError`, `UpstreamSaidError` or `BrokenOffError`; what came before it is in
+        `into` by then.
         """
         text = self.single(block)
         if text is not None:
@@ -171,9 +185,12 @@ class ChunkDecoder:
     def _decode_event(self, event: bytes, into: list[Item]) -> None:
         plain = event.startswith(b"data: {") and b"\n" not in event
         data = event[6:] if plain else data_of(event)
-        if data == DONE:
+        if not data:
+            # A comment, or data that is empty, which makes no event.
+            return
+        if data.startswith(DONE):
             self.done = True
-        elif data is not None and not self.done:
+        elif not self.done:
             self._decode_one(data, into)
 
     def _decode_one(self, data: bytes, into: list[Item]) -> None:
@@ -232,20 +249,59 @@ class ChunkDecoder:
             choices = chunk["choices"] = [
                 one for one in objects_in(choices) if not one.get("index")
             ]
+        if self._head is None and choices and isinstance(choices[0].get("message"), dict):
+            # A whole answer in the place of its first chunk; later ones repeat what was said.
+            data = _with_delta(chunk, data)
         if not is_readable(chunk, data):
             raise GarbageError("a part of the answer is of another type than OpenAI's")
-        for choice in choices:
-            if choice.get("finish_reason"):
-                self.finished = True
-            if not isinstance(choice.get("delta"), dict):
-                continue
+        try:
+            for choice in choices:
+                self._read(choice)
+        finally:
+            into.append(chunk)
+        return chunk
+
+    def _read(self, choice: Chunk) -> None:
+        """Put a choice in OpenAI's form. Raises where it says that something went wrong."""
+        reason = self._end(choice) if choice.get("finish_reason") else ""
+        if isinstance(choice.get("delta"), dict):
             delta: Chunk = choice["delta"]
             if delta.get("tool_calls"):
                 if self._indices is None:
                     self._indices = ToolCallIndices()
                 delta["tool_calls"] = self._indices.settle(delta["tool_calls"])
-        into.append(chunk)
-        return chunk
+            if delta.get("content").__class__ not in TEXT_OR_NONE:
+                settle_content(delta)
+        if choice.get("error"):
+            raise UpstreamSaidError(choice["error"])
+        if reason in BREAKS_OFF:
+            raise BrokenOffError(f"its finish reason is {reason!r}")
+
+    def _end(self, choice: Chunk) -> str:
+        """Put the finish reason in OpenAI's words; return it. "" where it is none."""
+        given: str = choice["finish_reason"]
+        reason = given if given in OPENAIS else in_openais_words(given)
+        if reason is not given:
+            choice["finish_reason"] = reason
+        if reason in BREAKS_OFF:
+            choice["finish_reason"] = None
+        if not reason:
+            return ""
+        # Some servers have one in every chunk: with the first, or again with words, it is no end.
+        delta = as_object(choice.get("delta"))
+        says = any(value for name, value in delta.items() if name != "role")
+        self.ending = self._head is not None and not (says and self.finished)
+        self.finished = True
+        return reason
+
+
+def _with_delta(chunk: Chunk, data: bytes) -> bytes:
+    """Make the choice's message its delta, unless it has one; return the chunk's JSON."""
+    choice = chunk["choices"][0]
+    if isinstance(choice.get("delta"), dict):
+        return data
+    choice["delta"] = choice["message"]
+    return json.dumps(chunk).encode()
 
 
 def _decode_texts(literals: list[bytes]) -> list[str] | None:
@@ -268,6 +324,8 @@ def _decode_object(data: bytes) -> Chunk:
         raise GarbageError("an event is not JSON") from error
     except RecursionError as error:
         raise GarbageError("an event is nested too deeply") from error
+    if isinstance(value, list) and error_in(as_object(next(iter(value), None))):  # pyright: ignore[reportUnknownArgumentType]
+        value = value[0]  # pyright: ignore[reportUnknownVariableType]
     if not isinstance(value, dict):
         raise GarbageError("an event is not a JSON object")
     return value  # pyright: ignore[reportUnknownVariableType]

@@ -137,12 +137,13 @@ class StreamingOpenAI(openai.AsyncOpenAI):
     async def complete(self, *, stream: bool, options: RequestOptions, body: dict[str, Any]) -> Any:
         """Send `body`. The answer comes back as `ChatStream`, or whole."""
         body["stream"] = True
-        body.setdefault("stream_options", {"include_usage": True})
+        asked = body.setdefault("stream_options", {"include_usage": True})
         handed = _handed.get()
         if isinstance(handed, Exception):
             raise handed
         opened = handed or await self.open(body, options)
         if stream:
+            opened.counts_as_given = bool(as_object(asked).get("continuous_usage_stats"))
             listener = _listening.get()
             if listener is not None:
                 listener.stream, listener.body, listener.options = opened, body, options

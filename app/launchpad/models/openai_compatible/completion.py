@@ -13,6 +13,7 @@ from openai.types.chat import ChatCompletion
 from pydantic import ValidationError
 
 from launchpad.models.openai_compatible.chunks import Chunk, Item
+from launchpad.models.openai_compatible.contents import text_of
 from launchpad.models.openai_compatible.json_values import as_list, as_object, objects_in
 
 _HEAD = ("id", "created", "model", "service_tier", "system_fingerprint", "moderation", "usage")
@@ -62,6 +63,9 @@ class CompletionBuilder:
         }
         body: dict[str, Any] = {**self._head, "object": "chat.completion", "choices": [choice]}
         body["usage"] = _countable(self._head.get("usage"))
+        if isinstance(body.get("created"), float):
+            # The SDK's type, which pydantic-ai holds a whole answer to.
+            body["created"] = int(body["created"])
         return ChatCompletion.construct(**body)
 
     def _add_chunk(self, chunk: Chunk) -> None:
@@ -114,21 +118,6 @@ def _countable(usage: object) -> object:
     except ValidationError:
         return {name: n if isinstance(n := given.get(name), int) else 0 for name in _COUNTS}
     return given
-
-
-def text_of(content: object) -> str:
-    """The text of a delta's `content`: a string, or the text parts of a list."""
-    if isinstance(content, str):
-        return content
-    pieces: list[str] = []
-    for part in as_list(content):
-        if isinstance(part, str):
-            pieces.append(part)
-        else:
-            found = as_object(part)
-            if found.get("type") == "text" and isinstance(found.get("text"), str):
-                pieces.append(found["text"])
-    return "".join(pieces)
 
 
 def as_stream(completion: dict[str, Any]) -> bytes:

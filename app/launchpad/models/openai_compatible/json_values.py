@@ -23,6 +23,12 @@ def objects_in(value: object) -> list[dict[str, Any]]:
 def error_in(body: dict[str, Any]) -> object:
     """What a body or an event says went wrong; None where it is no error.
 
-    It stands under `error`, or, from older vLLM and what is made after it, is the body itself.
+    It stands under `error`, or is the body itself: from older vLLM and what is made after it, and
+    from DashScope, which has no more than a code and a message there.
     """
-    return body.get("error") or (body if body.get("object") == "error" else None)
+    if error := body.get("error"):
+        return error
+    bare = body.get("object") == "error" or (
+        "choices" not in body and body.get("code") and body.get("message")
+    )
+    return body if bare else None

@@ -113,7 +113,11 @@ def _settled(chunk: dict[str, Any]) -> bool:
         if not _fits(choice.get("logprobs"), _Probabilities):
             choice["logprobs"] = None
         _settle_empty(choice, "delta", "finish_reason")
-        _settle_empty(as_object(choice.get("delta")), "refusal", "tool_calls")
+        delta = as_object(choice.get("delta"))
+        _settle_empty(delta, "refusal", "tool_calls")
+        if isinstance(delta.get("tool_calls"), dict):
+            # One call, from Hugging Face's TGI.
+            delta["tool_calls"] = [delta["tool_calls"]]
     # What is left is the answer.
     return _fits(chunk, _Chunk)
 

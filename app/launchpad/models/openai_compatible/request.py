@@ -132,12 +132,17 @@ def _head(*given: tuple[tuple[str, str], ...]) -> bytes:
 async def _feed_whole(stream: ChatStream, response: Response, watchdog: Watchdog) -> None:
     """Some servers answer whole although asked to stream; others stream, and call it JSON."""
     data = bytearray()
+    begins = True
     try:
         while len(data) < _WHOLE_BODY_BYTES and (piece := await response.read()):
-            if not data and piece.startswith(_EVENT):
-                stream.feed(piece)
-                return
             data += piece
+            if not begins:
+                continue
+            found = bytes(data).lstrip()
+            if found.startswith(_EVENT):
+                stream.feed(found)
+                return
+            begins = any(one.startswith(found) for one in _EVENT)
     except OSError as error:
         if watchdog.fired is not None:
             raise UpstreamTimeoutError(watchdog.fired) from error

@@ -9,7 +9,7 @@ from openai.types.chat import ChatCompletionChunk
 from pydantic import ValidationError
 
 from launchpad.models.openai_compatible.chunks import Chunk, Item
-from launchpad.models.openai_compatible.completion import text_of
+from launchpad.models.openai_compatible.contents import text_of
 from launchpad.models.openai_compatible.json_values import as_object, objects_in
 from launchpad.models.openai_compatible.thinking_tags import Tag
 
@@ -33,16 +33,29 @@ class SdkChunks:
     def __init__(self, tags: Iterable[str] = ()) -> None:
         self._tags = frozenset(tag for tag in tags if len(tag) > 1)
         self._last_whole: Chunk = {}
+        self._counted: dict[str, Any] = {}
+        self.counts_as_given = False
+        """pydantic-ai was told that token counts come again and again, and takes the last ones."""
 
     def take(self, pending: list[Item]) -> ChatCompletionChunk:
         """Remove one or more items from the front of `pending` and return their chunk."""
+        chunk = self._take(pending)
+        usage = as_object(chunk.get("usage"))
+        if usage and not self.counts_as_given:
+            # It adds up what every chunk counts; some servers count in each what they did so far.
+            if self._counted:
+                chunk = {**chunk, "usage": _beyond(usage, self._counted)}
+            self._counted = usage
+        return as_sdk_chunk(chunk)
+
+    def _take(self, pending: list[Item]) -> Chunk:
         first = pending[0]
         used = 0
         if isinstance(first, str):
             whole = _text_like(self._last_whole)
             if isinstance(first, Tag):
                 del pending[0]
-                return as_sdk_chunk(_with_text(whole, str(first)))
+                return _with_text(whole, str(first))
         else:
             self._last_whole = first
             choice = _silent_choice(first)
@@ -60,7 +73,7 @@ class SdkChunks:
             used += len(texts)
             if text in self._tags:
                 pending[:used] = [text[-1]]
-                return as_sdk_chunk(_with_text(whole, text[:-1]))
+                return _with_text(whole, text[:-1])
             whole["choices"][0]["delta"]["content"] = text
         for item in pending[used : used + 2]:
             if isinstance(item, str) or not _joins_end(whole, item):
@@ -68,17 +81,30 @@ class SdkChunks:
             self._last_whole = item
             used += 1
         del pending[:used]
-        return as_sdk_chunk(whole)
+        return whole
 
-    def _unusual(self, chunk: Chunk, pending: list[Item]) -> ChatCompletionChunk:
+    def _unusual(self, chunk: Chunk, pending: list[Item]) -> Chunk:
         """The chunk in front of `pending`, or the begin of its text where that looks like a tag."""
         choices = objects_in(chunk["choices"])
         text = text_of(as_object(choices[0].get("delta")).get("content")) if choices else ""
         if text not in self._tags:
             del pending[0]
-            return as_sdk_chunk(chunk)
+            return chunk
         pending[0] = _with_text(chunk, text[1:])
-        return as_sdk_chunk(_with_text(_text_like(chunk), text[:1]))
+        return _with_text(_text_like(chunk), text[:1])
+
+
+def _beyond(counts: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    """What `counts` has more than those before it, in details too."""
+    found = dict(counts)
+    for name, count in counts.items():
+        known = before.get(name)
+        details = as_object(count)
+        if details:
+            found[name] = _beyond(details, as_object(known))
+        elif isinstance(count, int) and isinstance(known, int):
+            found[name] = count - known
+    return found
 
 
 def _with_text(chunk: Chunk, text: str) -> Chunk:

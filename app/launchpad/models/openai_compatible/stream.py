@@ -17,6 +17,7 @@ from openai.types.chat import ChatCompletionChunk
 from launchpad.errors import UpstreamError, UpstreamTimeoutError
 from launchpad.models.http.pool import Response
 from launchpad.models.openai_compatible.chunks import (
+    BrokenOffError,
     ChunkDecoder,
     GarbageError,
     Item,
@@ -75,6 +76,8 @@ class ChatStream:
         self._pending: list[Item] = []
         self._live: list[Item] = []
         self._chunks: SdkChunks | None = None
+        self.counts_as_given = False
+        """See `SdkChunks`; set before the first chunk is asked for."""
         self._has_follower = True
         self._answered = False
         self._ended = False
@@ -129,6 +132,7 @@ class ChatStream:
             await self._read()
         if self._chunks is None:
             self._chunks = SdkChunks(self.reading.tags or ())
+            self._chunks.counts_as_given = self.counts_as_given
         return self._chunks.take(self._pending)
 
     async def follow(self) -> list[Item]:
@@ -213,15 +217,13 @@ class ChatStream:
             self._live.append(text)
             return
         items: list[Item] = []
-        failure: tuple[UpstreamError, Exception] | None = None
+        fault: Exception | None = None
         try:
             block = self._splitter.feed(data) if data else self._last_event()
             if block:
                 self._decoder.decode(block, items)
-        except (GarbageError, EventTooLargeError) as error:
-            failure = unreadable(), error
-        except UpstreamSaidError as error:
-            failure = in_stream_error(error.error), error
+        except (GarbageError, EventTooLargeError, UpstreamSaidError, BrokenOffError) as error:
+            fault = error
         if str in map(type, items):
             self._watchdog.progress()
             self._answered = True
@@ -231,12 +233,30 @@ class ChatStream:
         else:
             self._watchdog.idle()
         self._add(items)
-        if failure is not None:
-            self._fail(*failure)
+        if fault is not None:
+            self._break_off(fault)
         elif self._decoder.done or not data:
             self._end(None)
         elif self._decoder.finished:
+            self._may_end()
+
+    def _break_off(self, fault: Exception) -> None:
+        """End with an event that cannot be read, or that says that something went wrong."""
+        if isinstance(fault, UpstreamSaidError):
+            self._fail(in_stream_error(fault.error), fault)
+        elif isinstance(fault, BrokenOffError):
+            self._fail(cut(), fault)
+        elif self._decoder.finished:
+            # The answer is whole; what follows it is none of it.
+            self._end(fault)
+        else:
+            self._fail(unreadable(), fault)
+
+    def _may_end(self) -> None:
+        if self._decoder.ending:
             self._watchdog.finishing()
+        else:
+            self._watchdog.going_on()
 
     def _add(self, items: list[Item]) -> None:
         """Let both readers have `items`, as far as it is clear what they are."""

@@ -9,7 +9,7 @@ that opens or closes thinking becomes an item of its own, and no other text is o
 - It closes at the first closing tag, wherever that stands. White space behind it is kept, as
   pydantic-ai does; a profile that drops white space before the answer drops it there, too.
 - What may still become a tag is held back, a tag's length at most, and white space before the
-  answer. It comes out as text if no tag comes of it.
+  answer. It comes out as text if no tag comes of it; white space before a tool call does not.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from launchpad.models.openai_compatible.chunks import Chunk, Item
-from launchpad.models.openai_compatible.completion import text_of
+from launchpad.models.openai_compatible.contents import text_of
 from launchpad.models.openai_compatible.json_values import as_object
 
 __all__ = ["Tag", "ThinkingTags"]
@@ -135,6 +135,9 @@ class ThinkingTags:
         if text:
             self._text(text, pieces)
         ends = bool(choice.get("finish_reason") or delta.get("tool_calls"))
+        if delta.get("tool_calls") and self._held.isspace():
+            # It belongs to the call: an agent would take it for the whole answer, and end.
+            self._held = ""
         if ends and self._held:
             pieces += self.end()
         if not text:

@@ -55,12 +55,12 @@ class ToolCallIndices:
             given = None
         call_id = fragment.get("id")
         if call_id is not None:
-            call_id = fragment["id"] = str(call_id)
+            call_id = fragment["id"] = str(call_id) or None
         said = fragment.get("function")
         function = cast("dict[str, Any]", said) if isinstance(said, dict) else {}
         name = function.get("name")
         name = name if isinstance(name, str) else ""
-        call = self._call(given, call_id or None, name)
+        call = self._call(given, call_id, name)
         if call.new_id is not None and call_id:
             fragment["id"] = call.new_id
         fragment["index"] = call.index

@@ -103,6 +103,10 @@ class Watchdog:
             self._timer.cancel()
             self._timer = Timer(self._loop, self._grace, self._check)
 
+    def going_on(self) -> None:
+        """Words came with or behind the finish reason: more may follow in its time."""
+        self._grace = None
+
     def stop(self) -> None:
         """Watch no more."""
         if self._timer is not None:

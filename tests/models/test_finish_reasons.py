@@ -1,0 +1,98 @@
+"""Finish reasons in other words than OpenAI's, and those that are no end."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from pydantic_ai.messages import ModelRequest
+from tests.models.faults import run
+from tests.models.test_after_the_finish import READERS
+from tests.models.test_malformed import outcomes, streaming
+from tests.models.upstream import DONE, STOP, Call, Upstream, chunk, event, text
+
+from launchpad.errors import UpstreamError
+from launchpad.events import TextDelta
+from launchpad.models.direct import OpenAnswer
+from launchpad.models.openai_compatible.watchdog import GRACE
+
+
+def ended(reason: str, **delta: Any) -> bytes:
+    return event(chunk(delta, reason))
+
+
+@pytest.mark.parametrize(
+    "reason", ["abort", "error", "insufficient_system_resource", "network_error"]
+)
+@pytest.mark.parametrize("words", [(), ("a", "b")])
+def test_an_answer_that_the_upstream_gave_up_is_cut(reason: str, words: tuple[str, ...]) -> None:
+    assert outcomes(streaming(*text(*words), ended(reason), DONE)) == (502, "upstream_cut")
+
+
+def test_what_came_with_the_reason_is_said() -> None:
+    async def body(server: Upstream) -> str:
+        messages = [ModelRequest.user_text_prompt("Hello")]
+        async with OpenAnswer(server.config(), messages) as live:
+            heard = aiter(live.events("Node", structured=False))
+            words = [await anext(heard), await anext(heard)]
+            with pytest.raises(UpstreamError, match="ended early"):
+                await anext(heard)
+        return "".join(word.text for word in words if isinstance(word, TextDelta))
+
+    assert run(streaming(*text("a"), ended("abort", content="b"), DONE), body) == "ab"
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("max_tokens", "length"),
+        ("MAX_TOKENS", "length"),
+        ("model_length", "length"),
+        ("LENGTH", "length"),
+        ("sensitive", "content_filter"),
+        ("SAFETY", "content_filter"),
+        ("STOP", "stop"),
+    ],
+)
+def test_it_is_told_in_openai_s_words(said: str, meant: str) -> None:
+    async def body(server: Upstream) -> None:
+        for read in READERS:
+            for _ in "12":
+                assert (await read(server))[:2] == ("ab", meant), read.__name__
+
+    run(streaming(*text("a", "b"), ended(said), DONE), body)
+
+
+@pytest.mark.parametrize("said", ["null", ""])
+def test_a_word_for_none_is_none(said: str) -> None:
+    pieces = [ended(said, content="a"), ended(said, content="b")]
+    assert outcomes(streaming(*pieces)) == (502, "upstream_cut")
+    assert outcomes(streaming(*pieces, STOP)) == "ab"
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [ended("stop", content="a"), ended("stop", content="b")],
+        [ended("stop", role="assistant", content=""), ended("stop", content="ab")],
+        [*text("a"), ended("stop"), ended("stop", content="b"), ended("stop", content="c")],
+        [ended("stop", reasoning_content="hm"), ended("stop", content="ab")],
+    ],
+)
+def test_one_in_every_chunk_is_no_end(pieces: list[bytes]) -> None:
+    """Gemini's and its gateways' have it: the grace would end the answer in its first pause."""
+    first, *others, last = pieces
+
+    async def script(call: Call) -> None:
+        await call.start()
+        await call.send(b"".join([first, *others]))
+        await asyncio.sleep(GRACE + 0.5)
+        await call.send(last)
+        await call.end()
+
+    async def body(server: Upstream) -> set[str]:
+        heard = await asyncio.gather(*(read(server) for read in READERS))
+        return {words for words, _, _ in heard}
+
+    assert run(script, body) <= {"ab", "abc"}
