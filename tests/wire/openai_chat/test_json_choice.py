@@ -11,6 +11,7 @@ from tests.wire.runs import chunks, node, run_of
 
 from launchpad.errors import LaunchpadError
 from launchpad.events import (
+    FinishReason,
     JsonDelta,
     JsonSnapshot,
     NodeFinished,
@@ -104,14 +105,15 @@ def test_cut_by_length_it_finishes_with_the_last_object():
     assert objects[-1]["choices"][0]["finish_reason"] == "length"
 
 
+@pytest.mark.parametrize("reason", ["length", "content_filter"])
 @pytest.mark.parametrize("words", [ReasoningDelta("A", "hm"), JsonDelta("A", "Sure, ")])
-def test_cut_by_length_before_any_json_it_is_an_empty_object(words: RunEvent):
-    events = [NodeStarted("A"), words, NodeFinished("A", "length"), RunFinished("length")]
+def test_cut_before_any_json_it_is_an_empty_object(words: RunEvent, reason: FinishReason):
+    events = [NodeStarted("A"), words, NodeFinished("A", reason), RunFinished(reason)]
     first, last = one_by_one(run_of(*events))
     assert first["choices"][0]["delta"] == {"role": "assistant", "content": "{}", "refusal": None}
     assert first["choices"][0]["finish_reason"] is None
     assert last["choices"][0]["delta"] == {"content": "{}"}
-    assert last["choices"][0]["finish_reason"] == "length"
+    assert last["choices"][0]["finish_reason"] == reason
 
 
 def test_a_nodes_own_snapshots_pass():
