@@ -147,11 +147,12 @@ def test_closed_for_all() -> None:
         await admission.enter()
         waiting = asyncio.create_task(admission.enter())
         await turn()
-        admission.close(RunCancelledError("The server is shutting down."))
-        with pytest.raises(RunCancelledError):
+        admission.close(lambda: RunCancelledError("The server is shutting down."))
+        with pytest.raises(RunCancelledError) as first:
             await waiting
-        with pytest.raises(RunCancelledError):
+        with pytest.raises(RunCancelledError) as second:
             await admission.enter()
+        assert first.value is not second.value, "each would keep the other's frames"
         admission.leave()
         await admission.wait_idle()
 
