@@ -66,5 +66,5 @@ def _circle() -> list[Any]:
     ids=repr,
 )
 def test_anything_else_is_the_node_s_failure(output: Any) -> None:
-    with pytest.raises(NodeError, match="N: its output, a .* neither text nor JSON; save"):
+    with pytest.raises(NodeError, match=r"N: its output, a .* neither text nor JSON; save"):
         told(output, "N")
