@@ -152,10 +152,11 @@ def test_a_choice_with_calls_ends_for_them(reason: Any, told: str):
     assert [call["id"] for call in calls] == ["c", "c_1"]
 
 
-def test_a_pair_that_the_upstream_cut_in_arguments_arrives_whole():
+@pytest.mark.parametrize("end", [[NodeFinished("A", "tool_calls")], []])
+def test_a_pair_that_the_upstream_cut_in_arguments_arrives_whole(end: list[RunEvent]):
     pieces = ['{"a":"\ud83d', '\ude00"}\ud83d']
     calls = [ToolCallDelta("A", 0, piece, "c", "f") for piece in pieces]
-    events = [NodeStarted("A"), *calls, NodeFinished("A", "tool_calls"), RunFinished("tool_calls")]
+    events = [NodeStarted("A"), *calls, *end, RunFinished("tool_calls")]
     deltas = [each["choices"][0]["delta"] for each in one_by_one(run_of(*events))]
     said = [call["function"]["arguments"] for d in deltas for call in d.get("tool_calls", ())]
     assert "".join(said) == '{"a":"😀"}\ufffd'
