@@ -101,6 +101,7 @@ async def whole(response: Response) -> bytes:
         (HEAD + b"Content-Length: 5\r\n\r\nhello",),
         (HEAD + b"Content-Length: 5\r\n\r\nhe", b"llo"),
         (HEAD + b"\r\nhe", b"llo"),
+        (b"HTTP/1.1 200 OK\nContent-Length: 5\n\nhello",),
         (b"HTTP/1.0 200 OK\r\n\r\nhello",),
         (CHUNKED + b"2\r\nhe\r\n", b"3\r\nllo\r\n0\r\n\r\n"),
         (CHUNKED + b"5;ext=1\r\nhello\r\n0\r\nTrailer: x\r\n\r\n",),
@@ -277,14 +278,17 @@ def test_a_reader_that_is_behind_stops_the_socket(runner: Any) -> None:
     async def main() -> None:
         async with serving(talk) as (url, _):
             response = await post(url)
-            before = -1
-            while sent != before:
-                before = sent
-                await asyncio.sleep(0.2)
-            assert sent < 1000 * 65536
-            first = await response.read()
-            assert len(first) < 4 * HIGH_WATER
-            assert len(first) + len(await whole(response)) == 1000 * 65536
+            got = 0
+            for _ in range(2):
+                before = -1
+                while sent != before:
+                    before = sent
+                    await asyncio.sleep(0.2)
+                assert sent < 1000 * 65536
+                piece = await response.read()
+                assert len(piece) < 4 * HIGH_WATER
+                got += len(piece)
+            assert got + len(await whole(response)) == 1000 * 65536
 
     runner(main())
 
