@@ -144,6 +144,27 @@ def test_what_came_before_a_fault_is_read_before_it(runner: Any, pieces: tuple[b
     runner(main())
 
 
+def test_what_is_cut_on_this_side_is_not_whole(runner: Any) -> None:
+    """Also where the body's end would be the connection's."""
+
+    async def main() -> None:
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await request_of(reader)
+            writer.write(HEAD + b"\r\nhe")
+            await reader.read()
+
+        async with serving(talk) as (url, _):
+            response = await post(url)
+            assert await response.read() == b"he"
+            asyncio.get_running_loop().call_soon(response.close)
+            for _ in range(2):
+                with pytest.raises(BrokenConnectionError):
+                    await response.read()
+                await asyncio.sleep(0.02)
+
+    runner(main())
+
+
 def test_a_reset_right_behind_data(runner: Any) -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await request_of(reader)

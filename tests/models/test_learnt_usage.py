@@ -98,6 +98,14 @@ def test_plain_counts_are_learnt_at_once(provider: str, beside: dict[str, Any]) 
     assert vars(found) == vars(mapped(provider, later))
 
 
+@pytest.mark.parametrize("odd", [0.5, "1", -1, True, [1]])
+def test_details_that_are_no_counts_are_not_learnt(odd: object) -> None:
+    learnt = LearntUsage()
+    given = counts(3, 3) | {"completion_tokens_details": {"reasoning_tokens": 1, "cost": odd}}
+    learnt.learn("m", given, RequestUsage(input_tokens=3, output_tokens=3))
+    assert learnt.of("m", given) is None
+
+
 def test_with_other_prices_it_is_learnt_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     learnt = LearntUsage()
     learnt.learn("m", counts(3, 3), mapped("openai", counts(3, 3)))
