@@ -7,7 +7,7 @@ import gzip
 import socket
 import struct
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -211,17 +211,49 @@ def test_a_connection_is_kept_for_the_next_request(runner: Any) -> None:
     runner(main())
 
 
-def test_a_connection_is_kept_when_the_end_comes_late(runner: Any) -> None:
+def test_a_connection_is_kept_when_the_end_comes_late(
+    runner: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("launchpad.models.http.pool.LINGER", 0.3)
     talk = answering(CHUNKED + b"5\r\nhello\r\n", b"0\r\n\r\n", close=False)
 
     async def main() -> None:
         async with serving(talk) as (url, connections):
-            for _ in range(2):
-                response = await post(url)
-                assert await response.read() == b"hello"
-                response.finish()
-                await asyncio.sleep(0.1)
+            response = await post(url)
+            assert await response.read() == b"hello"
+            response.finish()
+            # Longer than it would have been waited for the end.
+            await asyncio.sleep(0.5)
+            assert await whole(await post(url)) == b"hello"
             assert len(connections) == 1
+
+    runner(main())
+
+
+def test_with_the_loop_s_clients_every_connection_closes(runner: Any) -> None:
+    async def main() -> None:
+        closed: list[asyncio.Event] = []
+
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await request_of(reader)
+            closed.append(asyncio.Event())
+            own = closed[-1]
+            writer.write(CHUNKED + b"5\r\nhello\r\n" + b"0\r\n\r\n" * (len(closed) == 1))
+            await writer.drain()
+            with suppress(ConnectionError):
+                assert await reader.read() == b""
+            own.set()
+
+        async with serving(talk) as (url, _):
+            kept, used = await post(url), await post(url)
+            assert await whole(kept) == b"hello"
+            assert await used.read() == b"hello"
+            assert not any(one.is_set() for one in closed)
+            await aclose_clients()
+            with pytest.raises(BrokenConnectionError):
+                await used.read()
+            async with asyncio.timeout(20):
+                await asyncio.gather(*(one.wait() for one in closed))
 
     runner(main())
 
