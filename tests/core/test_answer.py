@@ -63,7 +63,7 @@ def _circle() -> list[Any]:
 @pytest.mark.parametrize(
     "output",
     [b"bytes", bytearray(b"bytes"), object(), {"a": object()}, Line, lambda: None, _circle()],
-    ids=repr,
+    ids=["bytes", "bytearray", "object", "object within", "class", "function", "circle"],
 )
 def test_anything_else_is_the_node_s_failure(output: Any) -> None:
     with pytest.raises(NodeError, match=r"N: its output, a .* neither text nor JSON; save"):
