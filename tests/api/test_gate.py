@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import Depends, FastAPI, HTTPException, Request
+from fastapi import Depends, FastAPI, HTTPException, Request, WebSocket
 
 from launchpad.api.app import create_app
 from launchpad.api.gate import read_keys
@@ -190,3 +190,43 @@ def test_in_somebody_s_app_its_dependencies_and_our_keys_hold() -> None:
         assert answer.text.endswith("data: [DONE]\n\n")
         assert httpx.get(f"{server.url}/ai/v1/models/echo", headers=both).json()["id"] == "echo"
     assert asked == [f"/ai{PATH}"] * 3 + ["/ai/v1/models/echo"]
+
+
+@pytest.mark.parametrize(
+    ("given", "let_in"),
+    [
+        ({"api_keys": "me=key-one"}, {"x-api-key": "key-one"}),
+        ({}, {"host": "localhost"}),
+    ],
+)
+def test_websockets_of_a_user_s_own_stand_behind_it(
+    given: dict[str, Any], let_in: dict[str, str]
+) -> None:
+    sent: list[dict[str, Any]] = []
+    app = create_app(Flows, settings(**given))
+
+    @app.websocket("/own")
+    async def own(socket: WebSocket) -> None:
+        await socket.accept()
+        await socket.close()
+
+    async def open_one(headers: dict[str, str]) -> str:
+        async def receive() -> dict[str, Any]:
+            return {"type": "websocket.connect"}
+
+        async def send(message: Any) -> None:
+            sent.append(message)
+
+        scope = {
+            "type": "websocket",
+            "path": "/own",
+            "query_string": b"",
+            "headers": [(name.encode(), value.encode()) for name, value in headers.items()],
+        }
+        sent.clear()
+        await app(scope, receive, send)
+        return str(sent[0]["type"])
+
+    assert asyncio.run(open_one({"host": "evil.example"})) == "websocket.close"
+    assert sent == [{"type": "websocket.close", "code": 1008}]
+    assert asyncio.run(open_one(let_in)) == "websocket.accept"

@@ -9,6 +9,7 @@ import pytest
 from tests.core.conftest import config
 from tests.core.flows import asked, chat_events_of, chat_flow
 
+from launchpad.core.form import yields_only_text
 from launchpad.core.nodes.agent import AgentConfig
 from launchpad.core.nodes.agent_streaming_node import AgentStreamingNode
 from launchpad.core.nodes.base import Node
@@ -125,3 +126,27 @@ def test_a_way_on_which_nobody_takes_the_form_is_refused_when_it_is_taken() -> N
     assert (failure.status, failure.param) == (400, "response_format")
     assert not any(isinstance(event, TextDelta) for event in before)
     assert not isinstance(chat_events_of(workflow, asked("text please"))[-1], RunFailed)
+    loose = asked("text please", response_format={"type": "json_object"})
+    assert not isinstance(chat_events_of(workflow, loose)[-1], RunFailed)
+
+
+@pytest.mark.parametrize("workflow", [*MORE.values(), chat_flow(Text)], ids=[*MORE, "nobody"])
+def test_who_speaks_before_or_without_the_form_runs(workflow: Workflow) -> None:
+    """`review` has let the request in: that others stand beside the form is no surprise."""
+    events = chat_events_of(workflow, asked(**SCHEMA, **ONLY_JSON))
+    assert not isinstance(events[-1], RunFailed)
+
+
+def test_text_and_nothing_else_is_told_by_the_annotation() -> None:
+    async def returns(self: Node, task_context: TaskContext) -> str: ...
+    async def says(self: Node, task_context: TaskContext) -> AsyncIterator[str]: ...
+    async def mixed(self: Node, task_context: TaskContext) -> AsyncIterator[Any]: ...
+    async def lost(self: Node, task_context: TaskContext) -> Missing: ...  # type: ignore[name-defined]  # noqa: F821
+
+    def only_text(process: Any) -> bool:
+        return yields_only_text(type("Said", (Node,), {"process": process}))
+
+    assert only_text(returns)
+    assert only_text(says)
+    assert not only_text(mixed)
+    assert not only_text(lost)

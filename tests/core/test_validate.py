@@ -308,6 +308,19 @@ def test_a_member_may_stand_on_two_paths_of_which_one_is_taken() -> None:
     )
 
 
+@pytest.mark.parametrize("connections", [[A, Both], [Both, A]])
+def test_a_member_that_also_runs_by_itself_may_lead_on(connections: list[type[Node]]) -> None:
+    router = type("Either", (BaseRouter,), {"fallback": A})
+    define(
+        start=router,
+        nodes=[
+            NodeConfig(node=router, connections=connections),
+            NodeConfig(node=Both, concurrent_nodes=[A, B]),
+            NodeConfig(node=A, connections=[C]),
+        ],
+    )
+
+
 def test_a_router_may_get_its_routes_from_its_own_code() -> None:
     def init(self: BaseRouter, task_context: TaskContext | None = None) -> None:
         BaseRouter.__init__(self, task_context)

@@ -114,6 +114,27 @@ def test_logprobs_are_kept() -> None:
     assert items[-1] == odd
 
 
+@pytest.mark.parametrize(
+    ("odd", "kept"),
+    [
+        ({"id": 5}, {"id": None}),
+        ({"created": 253_402_300_799}, {}),
+        ({"created": 253_402_300_800}, {"created": None}),
+        ({"created": -1, "usage": []}, {"created": None, "usage": None}),
+    ],
+)
+def test_only_what_cannot_be_read_of_the_labels_is_left_out(
+    odd: dict[str, Any], kept: dict[str, Any]
+) -> None:
+    said = {**chunk({"content": "x", "refusal": False}, finish=""), **odd}
+    probable = {"content": [{"token": "x", "logprob": -1, "top_logprobs": []}]}
+    said["choices"][0]["logprobs"] = probable
+    (item,) = decode(event(said))
+    assert isinstance(item, dict)
+    choice = {**said["choices"][0], "delta": {"content": "x", "refusal": None}}
+    assert item == {**said, **kept, "choices": [{**choice, "finish_reason": None}]}
+
+
 def test_other_choices_are_left_out() -> None:
     second = {"index": 1, "delta": {"content": "other"}, "finish_reason": None}
     both = chunk({"content": "x"})

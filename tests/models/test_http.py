@@ -7,7 +7,7 @@ import gzip
 import socket
 import struct
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
@@ -101,6 +101,7 @@ async def whole(response: Response) -> bytes:
         (HEAD + b"Content-Length: 5\r\n\r\nhello",),
         (HEAD + b"Content-Length: 5\r\n\r\nhe", b"llo"),
         (HEAD + b"\r\nhe", b"llo"),
+        (b"HTTP/1.1 200 OK\nContent-Length: 5\n\nhello",),
         (b"HTTP/1.0 200 OK\r\n\r\nhello",),
         (CHUNKED + b"2\r\nhe\r\n", b"3\r\nllo\r\n0\r\n\r\n"),
         (CHUNKED + b"5;ext=1\r\nhello\r\n0\r\nTrailer: x\r\n\r\n",),
@@ -139,6 +140,27 @@ def test_what_came_before_a_fault_is_read_before_it(runner: Any, pieces: tuple[b
             assert await response.read() == b"hello"
             with pytest.raises(BrokenConnectionError):
                 await response.read()
+
+    runner(main())
+
+
+def test_what_is_cut_on_this_side_is_not_whole(runner: Any) -> None:
+    """Also where the body's end would be the connection's."""
+
+    async def main() -> None:
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await request_of(reader)
+            writer.write(HEAD + b"\r\nhe")
+            await reader.read()
+
+        async with serving(talk) as (url, _):
+            response = await post(url)
+            assert await response.read() == b"he"
+            asyncio.get_running_loop().call_soon(response.close)
+            for _ in range(2):
+                with pytest.raises(BrokenConnectionError):
+                    await response.read()
+                await asyncio.sleep(0.02)
 
     runner(main())
 
@@ -189,17 +211,79 @@ def test_a_connection_is_kept_for_the_next_request(runner: Any) -> None:
     runner(main())
 
 
-def test_a_connection_is_kept_when_the_end_comes_late(runner: Any) -> None:
+def test_a_connection_is_kept_when_the_end_comes_late(
+    runner: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("launchpad.models.http.pool.LINGER", 0.3)
     talk = answering(CHUNKED + b"5\r\nhello\r\n", b"0\r\n\r\n", close=False)
 
     async def main() -> None:
         async with serving(talk) as (url, connections):
-            for _ in range(2):
-                response = await post(url)
-                assert await response.read() == b"hello"
-                response.finish()
-                await asyncio.sleep(0.1)
+            response = await post(url)
+            assert await response.read() == b"hello"
+            response.finish()
+            # Longer than it would have been waited for the end.
+            await asyncio.sleep(0.5)
+            assert await whole(await post(url)) == b"hello"
             assert len(connections) == 1
+
+    runner(main())
+
+
+def test_connections_that_nobody_uses_are_closed_one_by_one(
+    runner: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("launchpad.models.http.pool.KEEP_ALIVE", 0.2)
+
+    async def main() -> None:
+        closed: list[asyncio.Event] = []
+
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            own = asyncio.Event()
+            closed.append(own)
+            await request_of(reader)
+            writer.write(HEAD + b"Content-Length: 5\r\n\r\nhello")
+            with suppress(ConnectionError):
+                assert await reader.read() == b""
+            own.set()
+
+        async with serving(talk) as (url, _):
+            first, second = await post(url), await post(url)
+            await whole(first)
+            # So that the first look finds one of them too young.
+            await asyncio.sleep(0.1)
+            await whole(second)
+            async with asyncio.timeout(20):
+                await asyncio.gather(*(one.wait() for one in closed))
+            assert len(closed) == 2
+
+    runner(main())
+
+
+def test_with_the_loop_s_clients_every_connection_closes(runner: Any) -> None:
+    async def main() -> None:
+        closed: list[asyncio.Event] = []
+
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await request_of(reader)
+            closed.append(asyncio.Event())
+            own = closed[-1]
+            writer.write(CHUNKED + b"5\r\nhello\r\n" + b"0\r\n\r\n" * (len(closed) == 1))
+            await writer.drain()
+            with suppress(ConnectionError):
+                assert await reader.read() == b""
+            own.set()
+
+        async with serving(talk) as (url, _):
+            kept, used = await post(url), await post(url)
+            assert await whole(kept) == b"hello"
+            assert await used.read() == b"hello"
+            assert not any(one.is_set() for one in closed)
+            await aclose_clients()
+            with pytest.raises(BrokenConnectionError):
+                await used.read()
+            async with asyncio.timeout(20):
+                await asyncio.gather(*(one.wait() for one in closed))
 
     runner(main())
 
@@ -277,14 +361,19 @@ def test_a_reader_that_is_behind_stops_the_socket(runner: Any) -> None:
     async def main() -> None:
         async with serving(talk) as (url, _):
             response = await post(url)
-            before = -1
-            while sent != before:
-                before = sent
-                await asyncio.sleep(0.2)
-            assert sent < 1000 * 65536
-            first = await response.read()
-            assert len(first) < 4 * HIGH_WATER
-            assert len(first) + len(await whole(response)) == 1000 * 65536
+            got = 0
+            for _ in range(2):
+                before = -1
+                while sent != before:
+                    before = sent
+                    await asyncio.sleep(0.2)
+                assert sent < 1000 * 65536
+                piece = await response.read()
+                assert len(piece) < 4 * HIGH_WATER
+                got += len(piece)
+            while piece := await response.read():
+                got += len(piece)
+            assert got == 1000 * 65536
 
     runner(main())
 

@@ -23,11 +23,17 @@ from pydantic_ai.messages import (
     ToolReturnPart,
     UserPromptPart,
 )
+from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.profiles.openai import OpenAIModelProfile
+from pydantic_ai.providers.openai import OpenAIProvider
 
 from launchpad.events import TextDelta, Usage
 from launchpad.models import AgentConfig, ModelProvider, aclose_clients
 from launchpad.models.direct import OpenAnswer
-from launchpad.models.openai_compatible.learnt import LearntRequests
+from launchpad.models.openai_compatible.client import StreamingOpenAI
+from launchpad.models.openai_compatible.learnt import LearntRequests, learnt_requests
+from launchpad.models.openai_compatible.stream import Reading
+from launchpad.models.openai_compatible.watchdog import Patience
 from launchpad.models.scope import RequestScope, request_scope
 from launchpad.models.upstream_errors import as_upstream_error
 from launchpad.testing.scripted_upstream import ScriptedUpstream
@@ -181,6 +187,24 @@ def test_the_second_like_it_is_learnt(
         assert asking.learnt == 2
 
     asyncio.run(main())
+
+
+def test_a_model_that_takes_one_system_message_alone_is_mapped_each_time() -> None:
+    """pydantic-ai merges them then, which nothing here does."""
+    client = StreamingOpenAI(
+        base_url="http://127.0.0.1:9/v1",
+        api_key="k",
+        patience=Patience(1.0, 1.0, 1.0),
+        reading=Reading(),
+    )
+    provider = OpenAIProvider(openai_client=client)
+    profile = OpenAIModelProfile(openai_chat_supports_multiple_system_messages=False)
+    merging = OpenAIChatModel("m", provider=provider, profile=profile)
+    usual = OpenAIChatModel("m", provider=provider)
+    for _ in range(2):
+        assert learnt_requests(merging) is None
+    client.learnt = None
+    assert learnt_requests(usual) is learnt_requests(usual) is not None
 
 
 @pytest.mark.parametrize(

@@ -79,10 +79,41 @@ def test_a_sum_that_equals_another_count_is_not_taken_for_it() -> None:
 
 
 @pytest.mark.parametrize("provider", ["openai", "compatible"])
-def test_plain_counts_are_learnt_at_once(provider: str) -> None:
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {},
+        {"completion_tokens_details": {"reasoning_tokens": 0}},
+        {"completion_tokens_details": {"reasoning_tokens": 1, "audio_tokens": 2}},
+        {"prompt_tokens_details": {"cached_tokens": 1, "audio_tokens": 0}},
+        {"prompt_tokens_details": None, "queue_tokens": 5, "queue_time": 0.1},
+    ],
+)
+def test_plain_counts_are_learnt_at_once(provider: str, beside: dict[str, Any]) -> None:
     learnt = LearntUsage()
-    learnt.learn("m", counts(3, 3, 2), mapped(provider, counts(3, 3, 2)))
-    later = counts(30, 9, 4)
+    first, later = counts(3, 3, 2) | beside, counts(30, 9, 4) | beside
+    learnt.learn("m", first, mapped(provider, first))
     found = learnt.of("m", later)
     assert found is not None
     assert vars(found) == vars(mapped(provider, later))
+
+
+@pytest.mark.parametrize("odd", [0.5, "1", -1, True, [1]])
+def test_details_that_are_no_counts_are_not_learnt(odd: object) -> None:
+    learnt = LearntUsage()
+    given = counts(3, 3) | {"completion_tokens_details": {"reasoning_tokens": 1, "cost": odd}}
+    learnt.learn("m", given, RequestUsage(input_tokens=3, output_tokens=3))
+    assert learnt.of("m", given) is None
+
+
+def test_with_other_prices_it_is_learnt_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    learnt = LearntUsage()
+    learnt.learn("m", counts(3, 3), mapped("openai", counts(3, 3)))
+    assert learnt.of("m", counts(4, 4)) is not None
+    other = object()
+    monkeypatch.setattr(
+        "launchpad.models.openai_compatible.learnt_usage.get_snapshot", lambda: other
+    )
+    assert learnt.of("m", counts(4, 4)) is None
+    learnt.learn("m", counts(3, 3), mapped("openai", counts(3, 3)))
+    assert learnt.of("m", counts(4, 4)) is not None

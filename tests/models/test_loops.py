@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import subprocess
 import sys
+import weakref
+from typing import Any, cast
 
 import pytest
+from pydantic_ai.models import Model
 
+from launchpad.models import AgentConfig, ModelProvider, build_model
 from launchpad.models.loops import Memo, aclose_clients, loop_scope
 
 SCRIPT = """
@@ -87,3 +92,31 @@ def test_a_memo_forgets_the_oldest() -> None:
     memo.get(["y"], object)
     memo.get(["z"], object)
     assert memo.get(["x"], object) is not listed
+
+
+def test_models_that_nobody_asks_any_more_are_let_go_and_all_others_close(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def models(count: int) -> list[Model]:
+        return [
+            build_model(
+                AgentConfig(
+                    model_provider=ModelProvider.ANTHROPIC, model_name="x", api_key=f"k{number}"
+                )
+            )
+            for number in range(count)
+        ]
+
+    async def main() -> None:
+        monkeypatch.setattr(loop_scope().memo("models"), "_size", 3)
+        first, *others = [weakref.ref(model) for model in models(4)]
+        gc.collect()
+        assert first() is None
+        held = [model() for model in others]
+        clients = [cast("Any", model).wrapped.client for model in held]
+        assert not any(client.is_closed() for client in clients)
+        del held
+        await aclose_clients()
+        assert all(client.is_closed() for client in clients)
+
+    asyncio.run(main())

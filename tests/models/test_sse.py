@@ -20,7 +20,7 @@ def cut(data: bytes, places: list[int]) -> list[bytes]:
 
 
 STREAM = (
-    "\ufeff: hello\n\ndata: one\n\nevent: x\ndata:two\ndata: three\nid: 4\n\n"
+    "\ufeffdata: one\n\n: hello\n\nevent: x\ndata:two\ndata: three\nid: 4\n\n"
     "data\n\nretry: 5\n\ngarbage\n\ndata: gr\u00fc\u00dfe \u2028\u0085 \U0001f600\n\n\n\n"
     "data: last\n\ndata: half"
 )
@@ -44,6 +44,26 @@ def test_byte_by_byte() -> None:
     for line_end in ("\n", "\r\n", "\r"):
         data = STREAM.replace("\n", line_end).encode()
         assert feed([data[i : i + 1] for i in range(len(data))]) == WANTED
+
+
+def test_between_events_nothing_is_held() -> None:
+    splitter = EventSplitter()
+    assert not splitter.between_events, "a byte order mark may come"
+    for piece, between in (
+        (b"data: a\n\n", True),
+        (b"data: b", False),
+        (b"\n\ndata: c\n\n", True),
+        (b"data: d\r\n\r", False),
+        (b"\n", True),
+        (b"\n", False),
+    ):
+        splitter.feed(piece)
+        assert splitter.between_events is between
+
+
+def test_only_the_first_bytes_may_be_a_byte_order_mark() -> None:
+    assert feed([b"\xef\xbb", b"\xbfdata: a\n\n\xef\xbb\xbfdata: b\n\ndata: c\n\n"]) == [b"a", b"c"]
+    assert feed([b"\xef", b"\xbbdata: a\n\ndata: b\n\n"]) == [b"b"]
 
 
 def test_the_unfinished_event_is_kept() -> None:

@@ -89,7 +89,9 @@ def test_examples(pieces: list[str], text: str, thought: str) -> None:
 def test_cuts_make_no_difference(answer: str, places: list[int], drops_space: bool) -> None:
     pieces = cut(answer, places)
     wanted = in_full(answer, drops_space=drops_space)
-    assert meaning(read(pieces, drops_space=drops_space)) == wanted
+    items = read(pieces, drops_space=drops_space)
+    assert meaning(items) == wanted
+    assert "" not in items
     whole = [chunk({"role": "assistant", "content": piece}) for piece in pieces]
     assert meaning(read(whole, drops_space=drops_space)) == wanted
 
@@ -116,6 +118,12 @@ def test_pydantic_ai_gets_a_tag_alone_where_there_is_one_and_nowhere_else(
     for at, piece in enumerate(cut(answer, places)):
         items.append(chunk({"content": piece}) if as_chunks[at % len(as_chunks)] else piece)
     assert as_pydantic_ai(read([*items, chunk({}, "stop")])) == in_full(answer)
+
+
+def test_what_a_call_ends_as_text_has_begun_the_answer() -> None:
+    call = chunk(tool_call(0, id="1", name="f"))
+    assert meaning(read(["<", call, "<think>", "hm"])) == ("<<think>hm", "")
+    assert meaning(read(["<think>", "a<", call, "b</think>", "c"])) == ("c", "a<b")
 
 
 def as_pydantic_ai(items: list[Item]) -> tuple[str, str]:

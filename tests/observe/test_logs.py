@@ -5,6 +5,7 @@ import contextvars
 import io
 import logging
 from collections.abc import Iterator
+from typing import NoReturn
 
 import pytest
 from hypothesis import given, settings
@@ -16,6 +17,7 @@ from launchpad.observe.logs import (
     LineFormatter,
     bind_run,
     configure_logging,
+    hide,
     log_run_end,
     log_runs_soon,
     redact,
@@ -94,6 +96,33 @@ def test_a_traceback_follows_and_is_redacted(log: io.StringIO) -> None:
     assert "Authorization: [hidden]" in text
     assert "failed with [hidden]" in text
     assert "horse" not in text
+
+
+def fail(words: str) -> NoReturn:
+    raise ValueError(words)
+
+
+def test_a_traceback_forges_no_line_either(log: io.StringIO) -> None:
+    try:
+        fail("a\n2026-01-01 INFO forged\r\u2028\x1b[31m é")
+    except ValueError:
+        logging.getLogger("launchpad").exception("failed")
+    first, *below = log.getvalue().removesuffix("\n").split("\n")
+    assert first.endswith("failed")
+    assert all(line.startswith("    ") for line in below)
+    assert below[-1] == r"    2026-01-01 INFO forged\r\u2028\x1b[31m é"
+
+
+def test_a_secret_of_several_lines_is_hidden(log: io.StringIO) -> None:
+    secret = "\n".join(["-----BEGIN KEY-----", "battery", "staple", "-----END KEY-----"])
+    hide([secret])
+    try:
+        fail(secret)
+    except ValueError:
+        logging.getLogger("launchpad").exception("failed: %s\n", secret)
+    assert "staple" not in log.getvalue()
+    assert "failed: [hidden]" in log.getvalue()
+    assert "ValueError: [hidden]" in log.getvalue()
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,7 @@ def test_timeout_and_shutdown_the_first_one_says_why() -> None:
         await asyncio.sleep(0.04)  # timed out, cleaning up
         await runs.shut_down(0)
         failures = [event for event in await rest(stream) if isinstance(event, RunFailed)]
-        assert len(failures) == 1
+        assert [failure.code for failure in failures] == ["run_timeout"]
 
     play(main)
 

@@ -70,8 +70,9 @@ def test_a_full_queue_is_a_503_with_retry_after() -> None:
 def test_who_waits_too_long_is_turned_away() -> None:
     async def main(admission: Admission) -> None:
         await admission.enter()
-        with pytest.raises(OverloadedError):
+        with pytest.raises(OverloadedError) as refused:
             await admission.enter()
+        assert refused.value.retry_after == 1.0, "no client is told to come back at once"
         assert (admission.running, admission.queued) == (1, 0)
 
     run(main, patience=0.01)
@@ -147,12 +148,66 @@ def test_closed_for_all() -> None:
         await admission.enter()
         waiting = asyncio.create_task(admission.enter())
         await turn()
-        admission.close(RunCancelledError("The server is shutting down."))
-        with pytest.raises(RunCancelledError):
+        admission.close(lambda: RunCancelledError("The server is shutting down."))
+        with pytest.raises(RunCancelledError) as first:
             await waiting
-        with pytest.raises(RunCancelledError):
+        with pytest.raises(RunCancelledError) as second:
             await admission.enter()
+        assert first.value is not second.value, "each would keep the other's frames"
         admission.leave()
         await admission.wait_idle()
+
+    run(main)
+
+
+def test_a_key_has_as_many_places_as_it_has_not_taken() -> None:
+    async def main(admission: Admission) -> None:
+        await admission.enter("a")
+        await admission.enter("a")
+        admission.leave("a")
+        await admission.enter("a")
+        third = asyncio.create_task(admission.enter("a"))
+        await turn()
+        assert admission.queued == 1
+        admission.leave("a")
+        await third
+        for _ in range(2):
+            admission.leave("a")
+        assert not admission._by_key, "keys that nobody uses are not kept"
+
+    run(main, runs=10, per_key=2)
+
+
+def test_who_waits_for_the_last_run_hears_of_its_end() -> None:
+    async def main(admission: Admission) -> None:
+        await admission.enter()
+        await admission.enter()
+        idle = [asyncio.create_task(admission.wait_idle()) for _ in range(2)]
+        await turn()
+        admission.leave()
+        await turn()
+        assert not any(one.done() for one in idle)
+        admission.leave()
+        await asyncio.gather(*idle)
+        await admission.enter()
+        again = asyncio.create_task(admission.wait_idle())
+        await turn()
+        assert not again.done()
+        admission.leave()
+        await again
+
+    run(main, runs=2)
+
+
+def test_who_leaves_as_it_closes_is_cancelled() -> None:
+    async def main(admission: Admission) -> None:
+        await admission.enter()
+        waiting = asyncio.create_task(admission.enter())
+        await turn()
+        waiting.cancel()
+        admission.close(lambda: RunCancelledError("The server is shutting down."))
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert (admission.running, admission.queued) == (1, 0)
 
     run(main)

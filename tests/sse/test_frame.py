@@ -50,6 +50,13 @@ def test_the_heartbeat_is_a_comment_that_dispatches_no_event():
     assert HEARTBEAT == b": ping\n"
 
 
+@pytest.mark.parametrize("separator", ["\u0085", "\u2028", "\u2029"])
+def test_each_of_the_separators_is_escaped_alone(separator: str):
+    escaped = f'"é\\u{ord(separator):04x}"'.encode()
+    assert escape_json(f"é{separator}") == escaped
+    assert escape_separators(f'"é{separator}"'.encode()) == escaped
+
+
 @given(ANY_TEXT)
 def test_escaped_text_is_one_line_for_every_client_and_says_the_same(text: str):
     raw = escape_json(text)

@@ -31,11 +31,17 @@ def test_pieces_of_one_call_merge_until_another_begins():
         ToolCallDelta("A", 1, "", "id1", "g"),
         ToolCallDelta("A", 1, "{}"),
         ToolCallDelta("A", 1, "", "id2", "h"),
+        ToolCallDelta("A", 1, "{", "id3"),
+        ToolCallDelta("A", 1, "}", None, "i"),
+        ToolCallDelta("B", 1, "{}"),
     ]
     assert coalesce(events) == [
         ToolCallDelta("A", 0, '{"x":1}', "id0", "f"),
         ToolCallDelta("A", 1, "{}", "id1", "g"),
         ToolCallDelta("A", 1, "", "id2", "h"),
+        ToolCallDelta("A", 1, "{", "id3"),
+        ToolCallDelta("A", 1, "}", None, "i"),
+        ToolCallDelta("B", 1, "{}"),
     ]
 
 

@@ -39,10 +39,22 @@ def together(*events: RunEvent) -> list[RunEvent]:
 def test_one_nodes_words_pass_at_once():
     order = Order()
     for event in run_of(*node("A", TextDelta("A", "x"))):
-        if isinstance(event, TextDelta):
-            assert order.push(event) == (event,)
+        if isinstance(event, NodeStarted):
+            assert not order.push(event)
         else:
-            order.push(event)
+            assert order.push(event) == (event,)
+
+
+def test_from_the_first_word_on_words_of_its_field_need_no_push():
+    order = Order()
+    order.push(NodeStarted("A"))
+    assert not order.opened
+    order.push(TextDelta("A", "x"))
+    assert order.opened == {TextDelta, JsonDelta}
+    order.push(ReasoningDelta("A", "x"))
+    assert order.opened == {TextDelta, JsonDelta, ReasoningDelta}
+    order.push(NodeFinished("A"))
+    assert not order.opened
 
 
 def test_a_later_nodes_words_open_with_a_paragraph_each_kind_on_its_own():

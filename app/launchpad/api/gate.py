@@ -20,6 +20,8 @@ _PADDED = 16
 """From this length on, a line that ends in `=` is a base64 key without a name; a shorter one is a
 name whose key is missing, an unset variable for instance."""
 OPEN_PATHS = frozenset({"/health"})
+POLICY_VIOLATION = 1008
+"""How a websocket that may not be opened is closed (RFC 6455, 7.4.1); servers make a 403 of it."""
 _NEIGHBOURHOOD = frozenset({b"host", b"origin"})
 _REMEMBERED = 256
 """Combinations of those headers that were let in once, and need no second look."""
@@ -45,11 +47,15 @@ class Gate:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer it with 401 or 403."""
-        if scope["type"] == "http" and _path_within(scope) not in OPEN_PATHS:
+        if scope["type"] != "lifespan" and _path_within(scope) not in OPEN_PATHS:
             try:
                 self._check(scope)
             except LaunchpadError as error:
-                await error_response(error)(scope, receive, send)
+                if scope["type"] == "websocket":
+                    # None of ours; but a route of a user's own stands behind this gate too.
+                    await send({"type": "websocket.close", "code": POLICY_VIOLATION})
+                else:
+                    await error_response(error)(scope, receive, send)
                 return
         await self._app(scope, receive, send)
 

@@ -23,7 +23,7 @@ __all__ = ["create_router"]
 
 
 def create_router(registry: Registry | None = None, settings: Settings | None = None) -> APIRouter:
-    """Routes that serve `registry`: `POST /v1/chat/completions`, `GET /v1/models` and `/health`.
+    """Routes that serve `registry`: those of `launchpad serve`, of which README.md has the list.
 
     Include it in your own app (`app.include_router(create_router(MyRegistry))`). Who may call is
     your app's to say: its dependencies and middleware hold for these routes. Where

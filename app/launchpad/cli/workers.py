@@ -26,7 +26,7 @@ logger = logging.getLogger("launchpad.server")
 
 TICK = 0.2
 SHORT_LIFE = 1.0
-"""A worker that died within this many seconds of its start is replaced that much later."""
+"""Seconds before a worker that died is replaced: one that dies at its start is not to spin."""
 MARGIN = 3.0
 """Seconds that a worker is given beyond the moment at which it should have ended itself."""
 

@@ -28,7 +28,7 @@ def told(output: Any, node: str) -> Delta:
         return JsonDelta(node, output.model_dump_json())
     # msgspec would make base64 of bytes, which nobody asked for.
     if not isinstance(output, bytes | bytearray):
-        with suppress(TypeError, ValueError):
+        with suppress(TypeError, ValueError, RecursionError):
             shown = _shown(output) if _is_private(output) else output
             return JsonDelta(node, msgspec.json.encode(shown, enc_hook=_plain).decode())
     raise NodeError(

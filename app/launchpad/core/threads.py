@@ -93,21 +93,29 @@ class _Pool:
                 "all %d threads for plain functions are busy: further nodes with a process method "
                 "without async wait for one. A function that does not return keeps its thread, "
                 "also when its run has ended: give what it waits for a timeout, or make it async.",
-                LIMIT,
+                self._threads,
             )
 
     def _add(self, work: Callable[[], None]) -> bool:
-        """Whether there is a thread for it."""
+        """Whether there is a thread for it. Raises `RuntimeError` where there will be none."""
         with self._changed:
             self._work.append(work)
             if self._idle >= len(self._work):
                 self._changed.notify()
-            elif self._threads < LIMIT:
-                self._threads += 1
-                threading.Thread(target=self._run, name="launchpad-node", daemon=True).start()
-            else:
+                return True
+            return self._threads < LIMIT and self._start()
+
+    def _start(self) -> bool:
+        """Whether another thread was started. The system may have none, and then those there do."""
+        try:
+            threading.Thread(target=self._run, name="launchpad-node", daemon=True).start()
+        except RuntimeError:
+            if self._threads:
                 return False
-            return True
+            self._work.pop()
+            raise
+        self._threads += 1
+        return True
 
     def forget(self, work: Callable[[], None]) -> None:
         """Take `work` out again, if no thread has it yet."""

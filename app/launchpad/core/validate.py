@@ -161,14 +161,15 @@ def _declared_targets(workflow: str, router: type[BaseRouter]) -> Iterator[type[
 
 def _check_reachable(workflow: str, start: type[Node], graph: Graph) -> None:
     reached: set[type[Node]] = set()
+    members: set[type[Node]] = set()
     frontier = [start]
     while frontier:
         node = frontier.pop()
         if node not in reached:
             reached.add(node)
             frontier.extend(graph[node].connections)
-            reached.update(graph[node].concurrent_nodes)
-    lost = [node.__name__ for node in graph if node not in reached]
+            members.update(graph[node].concurrent_nodes)
+    lost = [node.__name__ for node in graph if node not in reached | members]
     if lost:
         raise DefinitionError(
             f"{workflow}: {', '.join(lost)} cannot be reached from {start.__name__}; connect it or "

@@ -52,12 +52,15 @@ class LoopScope:
         try:
             yield
         finally:
+            # Out of reach, and yet held: what closes a thing may not hold it.
+            kept = dict(self.kept)
             self.kept.clear()
             while self._closers:
                 try:
                     await self._closers.pop()()
                 except Exception:  # noqa: BLE001  # whatever it is, the others must close
                     _log.exception("A model client did not close.")
+            kept.clear()
 
 
 def loop_scope() -> LoopScope:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
-from functools import cache
+from functools import lru_cache
 from typing import cast
 
 from launchpad.errors import ConfigurationError
@@ -49,7 +49,7 @@ def resolve(config: AgentConfig, settings: Settings | None = None) -> AgentConfi
     return replace(config, model_provider=provider, model_name=name)
 
 
-@cache
+@lru_cache(maxsize=256)
 def _warn_of_the_local_model(name: str) -> None:
     """Once for each name: it is asked for nowhere else than here."""
     _log.warning(

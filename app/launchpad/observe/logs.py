@@ -114,7 +114,7 @@ def redact(text: str) -> str:
 
 
 class LineFormatter(logging.Formatter):
-    """One line a message; a traceback follows on lines of its own. Redacts both."""
+    """One line a message; a traceback follows on lines of its own, indented. Redacts both."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -127,14 +127,11 @@ class LineFormatter(logging.Formatter):
         if getattr(record, "run_id", "-") != "-":
             head += f" [{record.__dict__['run_id']} {record.__dict__['workflow']}]"
         # A message quotes what a client sent; an escaped line end can't forge a line of the log.
-        message = record.getMessage()
-        if not message.isprintable():
-            message = "".join(c if c.isprintable() else _escaped(c) for c in message)
-        lines = [f"{head} {message}"]
+        lines = [f"{head} {_printable(record.getMessage())}"]
         if record.exc_info:
-            lines.append(self.formatException(record.exc_info))
+            lines += _below(self.formatException(record.exc_info))
         if record.stack_info:
-            lines.append(self.formatStack(record.stack_info))
+            lines += _below(self.formatStack(record.stack_info))
         return redact("\n".join(lines))
 
     def _time_of(self, record: logging.LogRecord) -> str:
@@ -268,5 +265,15 @@ def _value(value: object) -> str:
     return json.dumps(text, ensure_ascii=False)
 
 
-def _escaped(character: str) -> str:
-    return character.encode("unicode_escape").decode()
+def _printable(text: str) -> str:
+    if text.isprintable():
+        return text
+    # A secret of several lines is one only as long as these are.
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode() for one in redact(text)
+    )
+
+
+def _below(traceback: str) -> list[str]:
+    """A traceback's lines: an exception's message, which ends it, may have lines of its own."""
+    return [f"    {_printable(line)}" for line in redact(traceback).split("\n")]

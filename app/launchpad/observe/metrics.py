@@ -37,7 +37,7 @@ _RUN_COUNTERS = {
 }
 """By name: what it counts, and where `_Runs` has it."""
 _COUNTERS = {
-    "launchpad_runs_rejected_total": "Requests refused before a run, by error code.",
+    "launchpad_runs_rejected_total": "Runs that found no place, by error code.",
     "launchpad_upstream_errors_total": "Failures of model providers, by error code.",
     "launchpad_retries_total": "Requests to a model provider that were tried again.",
     "launchpad_fallbacks_total": "Requests that went to a fallback model.",
@@ -111,7 +111,7 @@ class Metrics:
                 runs.tokens_out += usage.output_tokens
 
     def run_rejected(self, code: str) -> None:
-        """A request was refused before its run: overload, no key, a bad request."""
+        """A run found no place: the server, or its key, was full, or the server shuts down."""
         self._count("launchpad_runs_rejected_total", (("code", code),))
 
     def upstream_error(self, code: str, provider: str = "") -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from launchpad.errors import LaunchpadError, OverloadedError
@@ -48,7 +49,7 @@ class Admission:
         self._taken = 0
         self._by_key: Counter[str] = Counter()
         self._queue: list[_Waiting] = []
-        self._closed: LaunchpadError | None = None
+        self._refusal: Callable[[], LaunchpadError] | None = None
         self._emptied: asyncio.Event | None = None
         """Set at the end of the last run, where somebody waits for that."""
 
@@ -64,8 +65,8 @@ class Admission:
 
     async def enter(self, key: str | None = None) -> None:
         """Take a place, waiting for one if need be. Raises `OverloadedError`."""
-        if self._closed is not None:
-            raise self._closed
+        if self._refusal is not None:
+            raise self._refusal()
         if self._limits.runs_per_key is None:
             key = None
         # Who waits although there are places, waits for its own key's: nobody is overtaken.
@@ -91,13 +92,14 @@ class Admission:
             self._emptied.set()
             self._emptied = None
 
-    def close(self, reason: LaunchpadError) -> None:
-        """Give no more places: who waits, and who comes, gets `reason`."""
-        self._closed = reason
+    def close(self, refusal: Callable[[], LaunchpadError]) -> None:
+        """Give no more places: who waits, and who comes, gets an error that `refusal` makes."""
+        # One for each: an exception keeps the frames of all who have raised it.
+        self._refusal = refusal
         queue, self._queue = self._queue, []
         for waiting in queue:
             if not waiting.place.done():
-                waiting.place.set_exception(reason)
+                waiting.place.set_exception(refusal())
 
     async def wait_idle(self) -> None:
         """Return when no place is taken."""

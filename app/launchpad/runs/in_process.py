@@ -112,7 +112,7 @@ class Runs:
         had to be ended, once they have begun to clean up. May be called again with less grace.
         """
         self._closing = True
-        self._admission.close(_shutting_down())
+        self._admission.close(_shutting_down)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace):
                 await self._admission.wait_idle()

@@ -71,11 +71,7 @@ class Mailbox:
                 return
             room = asyncio.get_running_loop().create_future()
             self._producers.append(room)
-            try:
-                await room
-            finally:
-                if not room.done():
-                    room.cancel()
+            await room
 
     def close(self, last: RunEvent | None = None) -> None:
         """Say that no more events come, after `last`. What is inside can still be taken."""

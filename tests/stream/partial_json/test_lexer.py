@@ -220,8 +220,8 @@ def test_a_value_that_stands_alone_is_shown_at_the_end(text: str, shown: str) ->
     ],
 )
 def test_what_is_not_json_ends_the_reading(text: str, shown: str) -> None:
-    for deltas in ([text], list(text)):
-        reader, seen = read([*deltas, ' {"later": 1}'])
+    for deltas in ([text], list(text), [text, ' {"later": 1}'], [*text, ' {"later": 1}']):
+        reader, seen = read(deltas)
         check_growth(seen)
         assert reader.snapshot() == shown
         assert reader.error

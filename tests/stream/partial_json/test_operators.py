@@ -174,14 +174,33 @@ def test_nodes_of_one_parent_go_in_the_order_in_which_they_started(size: int) ->
 
 def test_a_parent_that_has_begun_ends_before_its_members() -> None:
     events = [
-        *spoken("P", '{"p":', " 1}"),
+        *spoken("P", '{"p":', " 1"),
         NodeStarted("A", "P"),
         JsonDelta("A", '{"a": 1}'),
         finished("A"),
+        JsonDelta("P", "}"),
         finished("P"),
         DONE,
     ]
     assert shown(run(events)) == [("P", "{}"), ("P", '{"p": 1}'), ("A", '{"a": 1}')]
+
+
+def test_what_its_nodes_have_said_is_told_at_the_end_of_a_run_at_the_latest() -> None:
+    assert shown(run([*spoken("A", "4", "2"), *spoken("B", "7"), DONE])) == [
+        ("A", "42"),
+        ("B", "7"),
+    ]
+
+
+def test_a_large_document_grows_in_steps_and_leaves_at_once_when_it_is_whole() -> None:
+    operator = JsonSnapshots()
+    words = "x" * 50_000
+    assert len(shown(operator(spoken("A", '{"a": "', words)))) == 1
+    steps = [len(shown(operator([JsonDelta("A", "y")]))) for _ in range(30)]
+    assert steps[0] == 1
+    assert steps[-1] == 0
+    whole = f'{{"a": "{words}{"y" * 30}"}}'
+    assert shown(operator([JsonDelta("A", '"}')])) == [("A", whole)]
 
 
 def test_prose_before_an_empty_object() -> None:
@@ -216,6 +235,11 @@ def test_a_node_whose_turn_has_come_no_longer_waits() -> None:
         ([*spoken("A", "Sorry, I can't."), finished("A")], "stop", "no JSON"),
         ([RefusalDelta("A", "I can't"), finished("A")], "stop", "refused"),
         ([*spoken("A", '{"a": 1, b}'), finished("A")], "stop", "A: the output is not valid"),
+        (
+            [*spoken("A", '{"a": 1, b}'), finished("A"), *spoken("B", "{}"), finished("B")],
+            "stop",
+            "A: the output is not valid",
+        ),
         ([*spoken("A", '{"a": 1, "b": '), finished("A")], "stop", "A: the output ended"),
     ],
 )

@@ -12,11 +12,13 @@ from launchpad.events import (
     RefusalDelta,
     RunFailed,
     RunFinished,
+    RunStarted,
     TextDelta,
     ToolCallDelta,
     Usage,
 )
 from launchpad.wire.openai_chat.completion import ChatCompletionBuilder
+from launchpad.wire.openai_chat.schema import OpenAIChatSchema
 
 
 def test_the_body_is_a_chat_completion():
@@ -80,6 +82,24 @@ def test_choices_stand_side_by_side_and_usage_is_summed():
     body = json.loads(builder.body())
     assert [c["message"]["content"] for c in body["choices"]] == ["answer 0", "answer 1"]
     assert body["usage"]["total_tokens"] == 6
+
+
+def test_the_model_is_the_request_s_where_the_run_has_one():
+    asked = OpenAIChatSchema(model="mine", messages=[{"role": "user", "content": "Hi"}])  # type: ignore[list-item]
+    for request, model in ((asked, "mine"), ({"model": "of its own"}, "default")):
+        builder = ChatCompletionBuilder()
+        builder.add([RunStarted("r1", "w", request), RunFinished()])
+        body = json.loads(builder.body())
+        assert (body["id"], body["model"]) == ("chatcmpl-r1", model)
+
+
+def test_what_comes_after_the_end_is_not_said():
+    builder = ChatCompletionBuilder()
+    builder.add(
+        [*run_of(*node("A", TextDelta("A", "x"))), TextDelta("B", "y"), RunFinished("length")]
+    )
+    choice = json.loads(builder.body())["choices"][0]
+    assert (choice["message"]["content"], choice["finish_reason"]) == ("x", "stop")
 
 
 def test_no_usage_is_made_up():

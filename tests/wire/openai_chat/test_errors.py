@@ -63,6 +63,7 @@ def test_retry_after_is_in_whole_seconds():
     error = OverloadedError("busy", retry_after=0.2)
     event = RunFailed(str(error), error.status, error.type, error.code, None, error.retry_after)
     assert failure(event).headers["retry-after"] == "1"
+    assert failure(event).headers["content-type"] == "application/json"
     assert "retry-after" not in failure(RunFailed("x")).headers
 
 
@@ -94,8 +95,13 @@ def test_what_will_come_again_is_not_asked_again(error: LaunchpadError, again: b
 @pytest.mark.parametrize(
     ("status", "kind", "code"),
     [
+        (401, "authentication_error", "invalid_api_key"),
+        (403, "permission_error", "forbidden"),
         (404, "invalid_request_error", "not_found"),
         (405, "invalid_request_error", "method_not_allowed"),
+        (408, "invalid_request_error", "timeout"),
+        (413, "invalid_request_error", "request_too_large"),
+        (415, "invalid_request_error", "unsupported_media_type"),
         (418, "invalid_request_error", None),
         (429, "rate_limit_error", "rate_limit_exceeded"),
         (500, "server_error", None),

@@ -125,7 +125,7 @@ def test_the_older_function_form():
     assert isinstance(called, ToolCallPart)
     assert isinstance(returned, ToolReturnPart)
     assert called.tool_call_id == returned.tool_call_id
-    assert returned.tool_name == "f"
+    assert (returned.tool_name, returned.content) == ("f", "r")
 
 
 def test_instructions_after_the_users_words_are_not_lost():

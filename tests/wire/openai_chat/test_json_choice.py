@@ -11,6 +11,7 @@ from tests.wire.runs import chunks, node, run_of
 
 from launchpad.errors import LaunchpadError
 from launchpad.events import (
+    FinishReason,
     JsonDelta,
     JsonSnapshot,
     NodeFinished,
@@ -104,14 +105,15 @@ def test_cut_by_length_it_finishes_with_the_last_object():
     assert objects[-1]["choices"][0]["finish_reason"] == "length"
 
 
+@pytest.mark.parametrize("reason", ["length", "content_filter"])
 @pytest.mark.parametrize("words", [ReasoningDelta("A", "hm"), JsonDelta("A", "Sure, ")])
-def test_cut_by_length_before_any_json_it_is_an_empty_object(words: RunEvent):
-    events = [NodeStarted("A"), words, NodeFinished("A", "length"), RunFinished("length")]
+def test_cut_before_any_json_it_is_an_empty_object(words: RunEvent, reason: FinishReason):
+    events = [NodeStarted("A"), words, NodeFinished("A", reason), RunFinished(reason)]
     first, last = one_by_one(run_of(*events))
     assert first["choices"][0]["delta"] == {"role": "assistant", "content": "{}", "refusal": None}
     assert first["choices"][0]["finish_reason"] is None
     assert last["choices"][0]["delta"] == {"content": "{}"}
-    assert last["choices"][0]["finish_reason"] == "length"
+    assert last["choices"][0]["finish_reason"] == reason
 
 
 def test_a_nodes_own_snapshots_pass():
@@ -150,10 +152,11 @@ def test_a_choice_with_calls_ends_for_them(reason: Any, told: str):
     assert [call["id"] for call in calls] == ["c", "c_1"]
 
 
-def test_a_pair_that_the_upstream_cut_in_arguments_arrives_whole():
+@pytest.mark.parametrize("end", [[NodeFinished("A", "tool_calls")], []])
+def test_a_pair_that_the_upstream_cut_in_arguments_arrives_whole(end: list[RunEvent]):
     pieces = ['{"a":"\ud83d', '\ude00"}\ud83d']
     calls = [ToolCallDelta("A", 0, piece, "c", "f") for piece in pieces]
-    events = [NodeStarted("A"), *calls, NodeFinished("A", "tool_calls"), RunFinished("tool_calls")]
+    events = [NodeStarted("A"), *calls, *end, RunFinished("tool_calls")]
     deltas = [each["choices"][0]["delta"] for each in one_by_one(run_of(*events))]
     said = [call["function"]["arguments"] for d in deltas for call in d.get("tool_calls", ())]
     assert "".join(said) == '{"a":"😀"}\ufffd'

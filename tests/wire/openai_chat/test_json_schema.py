@@ -3,6 +3,7 @@ from typing import Any
 import pytest
 
 from launchpad.wire.openai_chat.json_schema import MAX_DEPTH, schema_problem
+from launchpad.wire.openai_chat.schema import OpenAIChatSchema
 
 
 def nested(levels: int, step: str) -> dict[str, Any]:
@@ -86,3 +87,11 @@ def test_values_within_a_schema_are_bounded_too(keyword: str):
     for _ in range(900):
         value = [value]
     assert "levels deep" in (schema_problem({"properties": {"a": {keyword: value}}}) or "")
+
+
+@pytest.mark.parametrize("schema", [{}, {"schema": None}, {"schema": {}}])
+def test_a_format_may_leave_its_schema_open(schema: dict[str, Any]):
+    spec = {"type": "json_schema", "json_schema": {"name": "x", **schema}}
+    messages = [{"role": "user", "content": "Hi"}]
+    request = OpenAIChatSchema.model_validate({"messages": messages, "response_format": spec})
+    assert request.wants_json

@@ -37,8 +37,8 @@ def build_agent(
     That one refuses to have anything registered on it (`SharedAgent`). One that is built without a
     loop is the caller's own, and so is one with tools or instructions of the `holder`'s: its
     methods, or functions that are made with its config. To keep it would keep all that such a run
-    had. `streaming` wraps
-    its model in `StreamingModel`; `allow_client_form` is that one's. Raises `ConfigurationError`.
+    had. `streaming` wraps its model in `StreamingModel`; `allow_client_form` is that one's. Raises
+    `ConfigurationError`.
     """
     settings = settings or get_settings()
     instrument = instrumentation()

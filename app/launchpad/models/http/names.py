@@ -26,17 +26,16 @@ class Names:
         until, asked = self._known.get(key, (0.0, None))
         if asked is None or until < self._loop.time():
             asked = self._loop.create_task(self._ask(host, port))
-            # Nobody may be left to hear that it failed.
-            asked.add_done_callback(lambda done: done.cancelled() or done.exception())
+            asked.add_done_callback(lambda done: self._forget_failed(key, done))
             self._known[key] = (self._loop.time() + _KNOWN_FOR, asked)
             if len(self._known) > _HOSTS:
                 del self._known[next(iter(self._known))]
-        try:
-            return await asyncio.shield(asked)
-        except BaseException:
-            if asked.done():
-                self._known.pop(key, None)
-            raise
+        return await asyncio.shield(asked)
+
+    def _forget_failed(self, key: tuple[str, int], done: asyncio.Task[list[SocketAddress]]) -> None:
+        # Here, because nobody may be left to hear of it.
+        if done.cancelled() or done.exception() is not None:
+            self._known.pop(key, None)
 
     async def _ask(self, host: str, port: int) -> list[SocketAddress]:
         found = await self._loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)

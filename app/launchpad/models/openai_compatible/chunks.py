@@ -213,9 +213,7 @@ class ChunkDecoder:
         if head != self._head or choice.index != 0:
             self._head = head
             self._decode_whole(data, into)
-        elif not text:
-            return
-        else:
+        elif text:
             into.append(text)
         if choice.index == 0 and text:
             if self._heard:

@@ -116,7 +116,6 @@ class Document:
 
     def finish(self) -> None:
         """The text ends here: a number at the root is complete."""
-        self.changed = False
         if self.state == SCALAR and not self._stack:
             self._end_scalar()
 
@@ -164,7 +163,7 @@ class Document:
             self.state = SCALAR
             return pos
         elif char == "]" and self.state == FIRST_ITEM:
-            self._close(char)
+            return self._close(char, pos)
         else:
             return self._space(text, pos)
         return pos + 1
@@ -184,22 +183,22 @@ class Document:
         self.state = FIRST_KEY if char == "{" else FIRST_ITEM
         self.certain = self.certain or len(self._stack) >= _CERTAIN_DEPTH
 
-    def _close(self, char: str) -> None:
+    def _close(self, char: str, pos: int) -> int:
         if self._stack[-1] != char:
-            self._refuse(0)
-            return
+            return self._refuse(pos)
         # The closer stood in the snapshot already: nothing changes.
         self._pieces.append(char)
         self._stack.pop()
         self._closers = None
         self._end_value()
+        return pos + 1
 
     def _name(self, text: str, pos: int) -> int:
         char = text[pos]
         if char == '"':
             self.state = IN_KEY
         elif char == "}" and self.state == FIRST_KEY:
-            self._close(char)
+            return self._close(char, pos)
         else:
             return self._space(text, pos)
         return pos + 1
@@ -221,7 +220,7 @@ class Document:
             self.certain = self.certain or self._commas >= _CERTAIN_COMMAS
             self.state = KEY if self._stack[-1] == "}" else VALUE
         elif char in "]}":
-            self._close(char)
+            return self._close(char, pos)
         else:
             return self._space(text, pos)
         return pos + 1

@@ -22,11 +22,11 @@ from launchpad.events import (
 )
 from launchpad.stream.partial_json.speaker import Speaker
 
-__all__ = ["MAX_HELD", "JsonSnapshots"]
+__all__ = ["CUT", "MAX_HELD", "JsonSnapshots"]
 
 MAX_HELD: Final = 16 * 1024 * 1024
 
-_CUT: Final = frozenset({"length", "content_filter"})
+CUT: Final[frozenset[FinishReason]] = frozenset({"length", "content_filter"})
 """Reasons for which an answer ends before it is one; its finish tells the client."""
 
 
@@ -159,7 +159,7 @@ class JsonSnapshots:
         self._live = None
 
     def _missing(self, reason: FinishReason) -> str | None:
-        if self._said or reason in _CUT or (self._called and reason == "tool_calls"):
+        if self._said or reason in CUT or (self._called and reason == "tool_calls"):
             return None
         problem = "The run produced no JSON, which stream_options.valid_json_chunks needs"
         if self._refused:

@@ -20,7 +20,7 @@ from launchpad.events import (
     ToolCallDelta,
 )
 from launchpad.stream.partial_json.escape import SnapshotEscaper
-from launchpad.stream.partial_json.operators import JsonSnapshots
+from launchpad.stream.partial_json.operators import CUT, JsonSnapshots
 from launchpad.wire.openai_chat.calls import CallIndex
 from launchpad.wire.openai_chat.chunks import ChoiceTemplate
 from launchpad.wire.pairs import Pairs
@@ -54,7 +54,7 @@ class JsonChoice:
     def write(self, events: Sequence[RunEvent], out: list[bytes]) -> RunFinished | RunFailed | None:
         """Append the chunks that `events` are; return the event that ends the run, if it is there.
 
-        Raises `UpstreamError` where a run that finished, and was not cut by length, has produced no
+        Raises `UpstreamError` where a run that finished, and was not cut (`CUT`), has produced no
         JSON and no chunk, so that the failure gets its HTTP status.
         """
         failure = events[-1] if isinstance(events[-1], RunFailed) else None
@@ -105,7 +105,7 @@ class JsonChoice:
     def _finish(self, event: RunFinished, out: list[bytes]) -> None:
         reason = self._calls.ending(self._finish_reason or event.finish_reason)
         if not self._begun:
-            if reason != "length":
+            if reason not in CUT:
                 raise UpstreamError(_NO_JSON, status=500, type=_SERVER_ERROR, code="invalid_output")
             # Cut before the first brace: an answer like any other that was cut.
             out.append(self._document(self._template.tail(None)))

@@ -1,0 +1,115 @@
+"""The hand-over between who runs and who writes, one step at a time."""
+
+from __future__ import annotations
+
+import asyncio
+
+from launchpad.events import RunEvent, RunFailed, RunFinished, TextDelta
+from launchpad.stream.mailbox import Mailbox
+
+A, B, C = (TextDelta("N", letter) for letter in "abc")
+
+
+async def turns() -> None:
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
+def test_full_it_takes_nothing_and_its_producers_wait_for_room() -> None:
+    async def main() -> None:
+        mailbox = Mailbox(1)
+        assert mailbox.offer(A)
+        assert not mailbox.offer(B)
+        waiting = [asyncio.create_task(mailbox.put(event)) for event in (B, C)]
+        await turns()
+        waiting[0].cancel()
+        assert mailbox.take() == [A]
+        await waiting[1]
+        assert mailbox.take() == [C]
+        assert mailbox.take() == ()
+
+    asyncio.run(main())
+
+
+def test_closed_it_takes_nothing_more_and_lets_its_producers_go() -> None:
+    async def main() -> None:
+        mailbox = Mailbox(1)
+        mailbox.offer(A)
+        waiting = asyncio.create_task(mailbox.put(B))
+        await turns()
+        mailbox.close(RunFinished())
+        await waiting
+        mailbox.close(RunFailed("too late"))
+        mailbox.fail(RunFailed("too late"))
+        assert not mailbox.offer(C)
+        await mailbox.put(C)
+        assert not mailbox.finished
+        assert mailbox.take() == [A, RunFinished()]
+        assert mailbox.finished
+
+    asyncio.run(main())
+
+
+def test_closed_and_empty_it_has_finished() -> None:
+    mailbox = Mailbox()
+    mailbox.close()
+    assert mailbox.finished
+    assert mailbox.take() == ()
+
+
+def test_a_consumer_wakes_for_an_event_a_poke_and_the_end() -> None:
+    async def main() -> None:
+        mailbox = Mailbox()
+        for wake in (lambda: mailbox.offer(A), mailbox.poke, mailbox.close):
+            arrival = mailbox.arrival()
+            assert not arrival.done()
+            wake()
+            assert arrival.done()
+
+    asyncio.run(main())
+
+
+def test_events_gather_until_it_is_full_poked_or_closed() -> None:
+    async def main(mailbox: Mailbox) -> None:
+        for wake in (lambda: mailbox.offer(B), mailbox.poke, mailbox.close):
+            gathering = asyncio.create_task(mailbox.settle(60.0))
+            await turns()
+            mailbox.offer(A)
+            await turns()
+            assert not gathering.done()
+            wake()
+            await gathering
+            mailbox.take()
+        await mailbox.settle(60.0)
+        full = Mailbox(1)
+        full.offer(A)
+        await full.settle(60.0)
+
+    asyncio.run(main(Mailbox(2)))
+
+
+def test_after_it_has_gathered_each_event_wakes_again() -> None:
+    async def main() -> None:
+        mailbox = Mailbox()
+        await mailbox.settle(0.001)
+        arrival = mailbox.arrival()
+        mailbox.offer(A)
+        assert arrival.done()
+
+    asyncio.run(main())
+
+
+def test_who_is_told_within_the_call_hears_of_events_and_of_the_end() -> None:
+    async def main() -> None:
+        mailbox = Mailbox()
+        heard: list[RunEvent | None] = []
+        mailbox.on_arrival(heard.append)
+        mailbox.offer(A)
+        mailbox.poke()
+        mailbox.on_arrival(None)
+        mailbox.offer(B)
+        mailbox.on_arrival(heard.append)
+        mailbox.close()
+        assert heard == [A, None, None]
+
+    asyncio.run(main())
