@@ -6,8 +6,8 @@ the node, its stack the line. A node costs one dictionary entry, a token nothing
 a few times a second while nodes run, and not at all when none does.
 
 A turn of the loop steps a task at most once, so a task that is current whenever the thread looks
-during one late answer, or in a threshold's worth of looks, is the one that blocks. Where it is always
-another, the loop is only overloaded, and no node is blamed.
+during one late answer, or in a threshold's worth of looks, is the one that blocks. Where it is
+always another, the loop is only overloaded, and no node is blamed.
 """
 
 from __future__ import annotations
