@@ -189,9 +189,13 @@ class NoConfig(AgentStreamingNode):
         return None  # type: ignore[return-value]
 
 
+async def late() -> AgentConfig:
+    return AgentConfig()
+
+
 class LateConfig(AgentStreamingNode):
-    async def get_agent_config(self) -> AgentConfig:  # type: ignore[override]
-        return AgentConfig()
+    def get_agent_config(self) -> AgentConfig:
+        return late()  # type: ignore[return-value]
 
 
 def test_a_wrong_config_is_told_at_the_start(caplog: pytest.LogCaptureFixture) -> None:
