@@ -189,6 +189,16 @@ class NoConfig(AgentStreamingNode):
         return None  # type: ignore[return-value]
 
 
+class UnknownField(AgentStreamingNode):
+    def get_agent_config(self) -> AgentConfig:
+        return AgentConfig(system_promt="Be kind.")  # type: ignore[call-arg]
+
+
+class WrongSettings(AgentStreamingNode):
+    def get_agent_config(self) -> AgentConfig:
+        return AgentConfig(model_settings="hot")  # type: ignore[arg-type]
+
+
 async def late() -> AgentConfig:
     return AgentConfig()
 
@@ -217,6 +227,8 @@ def test_a_wrong_config_is_told_at_the_start(caplog: pytest.LogCaptureFixture) -
     assert "fallbacks=['gpt-4o']" in fallbacks
     assert "tools holds the str 'search'" in tools
     assert ["returned None" in line for line in told(NoConfig)] == [True]
+    assert ["did you mean system_prompt?" in line for line in told(UnknownField)] == [True]
+    assert ["model_settings is the str 'hot'" in line for line in told(WrongSettings)] == [True]
     assert ["is async" in line for line in told(LateConfig)] == [True]
     with override_model(ScriptedModel()):
         assert not told(ReadsTheRun), "it can only be told in a run"
