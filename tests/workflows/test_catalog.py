@@ -243,6 +243,34 @@ def test_an_event_schema_without_from_chat_is_left_out_with_the_reason() -> None
     assert "from_chat" in (left_out.obstacle or "")
 
 
+class WantsDatabase(Workflow):
+    workflow_schema = WorkflowSchema(event_schema=OpenAIChatSchema, start=Words)
+
+    def __init__(self, database: object) -> None:
+        super().__init__()
+        self.database = database
+
+
+class OwnStart(Workflow):
+    workflow_schema = WorkflowSchema(event_schema=OpenAIChatSchema, start=Words)
+
+    def __init__(self) -> None:
+        self.greeting = "Good day"
+
+
+def test_a_workflow_that_cannot_be_made_for_a_request_is_left_out_with_the_reason() -> None:
+    catalog = Catalog({"a": OwnStart, "b": WantsDatabase})
+    assert [one.id for one in catalog.served] == ["a"]
+    (left_out,) = catalog.left_out
+    assert "WantsDatabase() cannot be called without arguments" in (left_out.obstacle or "")
+    assert "'database'" in (left_out.obstacle or "")
+
+
+def test_an_init_of_a_workflow_s_own_need_not_call_ours() -> None:
+    context = OwnStart().run({"messages": [{"role": "user", "content": "hi"}]})
+    assert context.get_output(Words)
+
+
 def with_from_chat(from_chat: Any) -> type[Workflow]:
     return flow(Words, schema=type("Parcel", (Answer,), {"from_chat": from_chat}))
 
