@@ -69,6 +69,22 @@ def _has(value: object, method: str) -> bool:
     return hasattr(type(value), method)
 
 
+def _check_output(node: str, result: object) -> None:
+    """What was not meant as an output. Raises `NodeError`."""
+    if isinstance(result, TaskContext):
+        raise NodeError(
+            node,
+            "returned another task context than its own, which would be lost; return the one that "
+            "it was given, or of another run what you want of it: context.get_output(…).",
+        )
+    if inspect.isawaitable(result):
+        if inspect.iscoroutine(result):
+            result.close()
+        raise NodeError(
+            node, f"returned a {type(result).__name__}; write await before what it returns."
+        )
+
+
 class Run:
     """Walks the graph. `mailbox` is where events go; without one the run is silent."""
 
@@ -282,7 +298,8 @@ class Run:
             return aiter(cast("AsyncIterator[Any]", result))
         if _has(result, "__next__"):
             return from_thread(result)
-        if result is not None and not isinstance(result, TaskContext):
+        if result is not None and result is not self._context:
+            _check_output(node.node_name, result)
             node.save_output(result)
         return None
 
