@@ -74,7 +74,8 @@ def build_model(config: AgentConfig, settings: Settings | None = None) -> Model:
 
     def build() -> Model:
         model = _build(resolve(config, settings), settings)
-        scope.at_close(lambda: _close(model))
+        # Keys may be as many as clients: what the memo forgets must not be kept here.
+        scope.at_close_of(model, _close)
         return model
 
     return memo.get(_key(config, settings), build)
