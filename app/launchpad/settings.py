@@ -10,6 +10,7 @@ from __future__ import annotations
 import difflib
 import logging
 import os
+import re
 from contextvars import ContextVar
 from functools import lru_cache
 from pathlib import Path
@@ -125,6 +126,15 @@ class Settings(BaseSettings):
     def _split_commas(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        # What a browser sends is scheme, host and port: with more or less none ever matches.
+        for one in value:
+            if one not in {"*", "null"} and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/?#]+", one):
+                raise ValueError(f"{one!r} is no origin; write it as https://app.example, or *")
         return value
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import Depends, FastAPI, HTTPException, Request, WebSocket
+from pydantic import ValidationError
 
 from launchpad.api.app import create_app
 from launchpad.api.gate import read_keys
@@ -137,6 +138,13 @@ def test_cors_may_be_open_to_all() -> None:
             server.url + PATH, json=chat(), headers={"origin": "https://any.example"}
         )
         assert answer.headers["access-control-allow-origin"] == "*"
+
+
+@pytest.mark.parametrize("origin", ["app.example", "https://app.example/", "https://a.example/b"])
+def test_what_no_browser_sends_is_no_origin(origin: str) -> None:
+    with pytest.raises(ValidationError, match="is no origin; write it as"):
+        settings(cors_origins=f"https://one.example,{origin}")
+    assert settings(cors_origins="http://localhost:3000,null").cors_origins[1] == "null"
 
 
 def test_cors_is_off_until_origins_are_named(server: Server) -> None:

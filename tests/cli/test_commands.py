@@ -1,6 +1,7 @@
 """The other commands, and the help."""
 
 import json
+import re
 import subprocess
 import sys
 import tomllib
@@ -93,6 +94,9 @@ def test_run_prints_events_as_json(flows: Path) -> None:
     assert kinds[0] == "RunStarted"
     assert kinds[-1] == "RunFinished"
     assert events[0]["request"]["messages"][0]["content"] == "hi"
+    shown = re.search(r"jq \.(\w+)", launchpad("run", "--help", cwd=flows.parent).stdout)
+    assert shown is not None
+    assert events[0][shown[1]] == "RunStarted"
 
 
 @pytest.mark.parametrize(
@@ -110,8 +114,8 @@ def test_run_says_why_a_workflow_takes_no_message(flows: Path) -> None:
     done = launchpad("run", "parcel", "hi", "--target", "flows.py", cwd=flows.parent)
     assert done.stderr == (
         "launchpad: parcel takes no message: its event_schema Parcel does not derive from "
-        "OpenAIChatSchema and has no from_chat(request) classmethod. In Python, call "
-        "ParcelWorkflow().run(…).\n"
+        "OpenAIChatSchema and has no from_chat(request) classmethod. In Python, use run(…) "
+        "of ParcelWorkflow.\n"
     )
 
 

@@ -3,12 +3,23 @@
 import os
 import signal
 import socket
+import subprocess
 import sys
 from contextlib import suppress
 from pathlib import Path
 
 import httpx
 import pytest
+
+from launchpad.cli.banner import show
+from launchpad.cli.readiness import Readiness
+from launchpad.core.nodes.base import Node
+from launchpad.core.schema import WorkflowSchema
+from launchpad.core.task import TaskContext
+from launchpad.core.workflow import Workflow
+from launchpad.settings import Settings
+from launchpad.wire.openai_chat.schema import OpenAIChatSchema
+from launchpad.workflows.catalog import Catalog
 
 from .conftest import Serve, Served, descendants, launchpad, wait_until_gone
 
@@ -265,3 +276,43 @@ def test_workers_share_one_local_model(tmp_path: Path, serve: Serve) -> None:
     everyone = descendants(served.process.pid)
     assert served.end() == 0
     wait_until_gone(everyone)
+
+
+def test_the_line_to_copy_asks_a_workflow_that_can_answer(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    class Says(Node):
+        def process(self, task_context: TaskContext) -> str:
+            return "words"
+
+    schema = WorkflowSchema(event_schema=OpenAIChatSchema, start=Says)
+    says = type("SaysWorkflow", (Workflow,), {"workflow_schema": schema})
+    for problems, asked in (({"a": "no key"}, "b"), ({"a": "no key", "b": "no key"}, "a")):
+        readiness = Readiness(problems=problems)
+        show(Catalog({"a": says, "b": says}), readiness, "http://x", Settings(_env_file=None))
+        assert f'{{"model": "{asked}", ' in capsys.readouterr().out
+
+
+def test_a_signal_does_not_bury_the_reason_of_a_failed_start(tmp_path: Path) -> None:
+    program = (
+        "import os, signal\n"
+        "from launchpad.cli.serve import serve\n"
+        "from launchpad.errors import ConfigurationError\n"
+        "from launchpad.settings import Settings\n"
+        "try:\n"
+        "    serve('nowhere.py', Settings(port=0))\n"
+        "except ConfigurationError as error:\n"
+        "    print(error, flush=True)\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        check=False,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == -signal.SIGTERM
+    assert done.stdout.startswith("There is no file nowhere.py")
+    assert done.stderr == ""

@@ -170,6 +170,42 @@ def test_a_stream_of_an_agent_is_entered_with_async_with() -> None:
         chat_flow(Sync).run(asked())
 
 
+async def read_unopened(node: AgentStreamingNode, stream: Any) -> str:
+    return "".join([event.text async for event in node.stream_text_deltas(stream)])
+
+
+async def read_itself(_: AgentStreamingNode, stream: Any) -> list[Any]:
+    return [event async for event in stream]
+
+
+async def await_it(_: AgentStreamingNode, stream: Any) -> Any:
+    return await stream
+
+
+@pytest.mark.parametrize("misuse", [read_unopened, read_itself, await_it])
+def test_a_stream_that_was_not_entered_says_so(misuse: Any) -> None:
+    class Odd(Text):
+        async def process(self, task_context: TaskContext) -> Any:
+            return await misuse(self, self.agent.run_stream("Hi"))
+
+    with pytest.raises(NodeError, match="Odd: Write async with agent"):
+        chat_flow(Odd).run(asked())
+
+
+def test_run_sync_is_for_plain_functions() -> None:
+    class Blocks(Quiet):
+        async def process(self, task_context: TaskContext) -> Any:
+            return self.agent.run_sync("Hi").output
+
+    class Plain(Quiet):
+        def process(self, task_context: TaskContext) -> Any:
+            return self.agent.run_sync("Hi").output
+
+    with pytest.raises(NodeError, match=r"Blocks: .* write await agent"):
+        chat_flow(Blocks).run(asked())
+    assert chat_flow(Plain).run(asked()).get_output(Plain) == "Hi"
+
+
 @pytest.mark.parametrize("node", [Text, Direct])
 def test_text_as_it_is_made_with_finish_and_usage(node: type[Node]) -> None:
     workflow = chat_flow(NodeConfig(node=node))

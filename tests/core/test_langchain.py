@@ -286,6 +286,15 @@ def test_an_event_without_messages_wants_a_get_input() -> None:
     assert of(node).run({}).get_output(node) == "HI"
 
 
+def test_the_input_may_be_waited_for() -> None:
+    async def look_up(_: Any, context: TaskContext) -> str:
+        await asyncio.sleep(0)
+        return str(context.event.get_message())
+
+    node = chain_node(lambda: RunnableLambda(str.upper), get_input=look_up)
+    assert flow(node).run(ASKED).get_output(node) == "HI"
+
+
 def test_the_chain_is_built_once_for_a_loop_in_a_thread_and_anew_for_the_next() -> None:
     threads: list[str] = []
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from datetime import date
 from enum import StrEnum
 from pathlib import Path
@@ -253,6 +254,40 @@ def test_an_sdk_s_chunk_is_a_chunk_and_langchain_s_message_is_refused() -> None:
     says = type("Says", (Words,), {"words": (messages.AIMessageChunk(content="hello"),)})
     with pytest.raises(NodeError, match="Says: yielded LangChain's AIMessageChunk; yield its text"):
         flow(NodeConfig(node=says)).run({})
+
+
+async def later() -> str:
+    return "later"
+
+
+async def parts() -> AsyncIterator[str]:
+    yield "part"
+
+
+class Result:
+    output = "words"
+
+
+@pytest.mark.parametrize(
+    ("make", "remedy"),
+    [
+        (lambda: None, "nothing to say, yield nothing"),
+        (later, "write await before it"),
+        (parts, "write async for part in"),
+        (lambda: b"bytes", "decode it first"),
+        (lambda: 7, "write str"),
+        (lambda: ["a"], "yield what is in it, one by one"),
+        (Result, "yield its .output"),
+        (lambda: asyncio.timeout(1), "write async with"),
+    ],
+)
+def test_what_was_meant_is_told(make: Callable[[], Any], remedy: str) -> None:
+    class Odd(Node):
+        async def process(self, task_context: TaskContext) -> AsyncIterator[Any]:
+            yield make()
+
+    with pytest.raises(NodeError, match=f"Odd: yielded .*: .*{remedy}"):
+        flow(NodeConfig(node=Odd)).run({})
 
 
 @pytest.mark.parametrize("item", [7, b"bytes", object(), ["a"], None, {"a": object()}])

@@ -151,6 +151,29 @@ def test_stop_workflow_ends_the_run_after_the_present_node() -> None:
     assert isinstance(events[-1], RunFinished)
 
 
+@pytest.mark.parametrize("given", ["Words", Words()])
+def test_an_output_is_saved_by_the_node_s_class(given: Any) -> None:
+    with pytest.raises(DefinitionError, match=r"write save_output\(Words, …\), without quotes"):
+        TaskContext(event=None).save_output(given, 1)
+
+
+def test_what_is_no_output_is_told_so() -> None:
+    async def later() -> str:
+        return "late"
+
+    class Forgets(Node):
+        async def process(self, task_context: TaskContext) -> Any:
+            return later()
+
+    class Loses(Node):
+        async def process(self, task_context: TaskContext) -> Any:
+            return TaskContext(event=task_context.event, nodes={"Loses": 1})
+
+    for node, words in ((Forgets, "returned a coroutine; write await"), (Loses, "would be lost")):
+        with pytest.raises(NodeError, match=f"{node.__name__}: .*{words}"):
+            flow(NodeConfig(node=node)).run({})
+
+
 def test_a_node_that_is_processed_by_a_test_is_made_with_its_context() -> None:
     class Greets(Node):
         async def process(self, task_context: TaskContext) -> Any:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 from pydantic import BaseModel
 
+from launchpad.core.nodes.agent import AgentConfig, AgentNode
 from launchpad.core.nodes.base import Node
 from launchpad.core.nodes.concurrent import ConcurrentNode
+from launchpad.core.nodes.langchain import LangChainStreamingNode
 from launchpad.core.nodes.router import BaseRouter, RouterNode
 from launchpad.core.schema import NodeConfig, WorkflowSchema
 from launchpad.core.task import TaskContext
@@ -80,6 +83,54 @@ class NotCallable(Node):
 
 class ChoosesNothing(BaseRouter):
     pass
+
+
+class ConfigProperty(AgentNode):
+    @property
+    def get_agent_config(self) -> Any:  # type: ignore[override]
+        return AgentConfig()
+
+
+class ConfigAttribute(AgentNode):
+    get_agent_config = AgentConfig()  # type: ignore[assignment]
+
+
+class ConfigOfTheRun(AgentNode):
+    def get_agent_config(self, task_context: TaskContext) -> AgentConfig:  # type: ignore[override]
+        return AgentConfig()
+
+
+class ConfigAsync(AgentNode):
+    async def get_agent_config(self) -> AgentConfig:  # type: ignore[override]
+        return AgentConfig()
+
+
+class ChainProperty(LangChainStreamingNode):
+    @property
+    def get_runnable(self) -> Any:  # type: ignore[override]
+        return None
+
+
+class RuleWithoutRule(RouterNode):
+    pass
+
+
+class RuleWithoutContext(RouterNode):
+    def determine_next_node(self) -> Any:  # type: ignore[override]
+        return B
+
+
+class RuleOfAWord(RouterNode):
+    def __init__(self, word: str) -> None:
+        self.word = word
+
+    def determine_next_node(self, task_context: TaskContext) -> Any:
+        return B
+
+
+def routing_by(rule: object) -> type[Workflow]:
+    router = type("Chooser", (BaseRouter,), {"routes": [rule]})
+    return define(start=router, nodes=[NodeConfig(node=router, connections=[B])])
 
 
 class OneRule(BaseRouter):
@@ -241,6 +292,39 @@ REFUSED: dict[str, tuple[Callable[[], Any], tuple[str, ...]]] = {
         ),
         ("routes of Lost is None", "routes = ["),
     ),
+    "a rule that is none": (lambda: routing_by(B), ("Chooser.routes holds B", "RouterNode")),
+    "a rule without its method": (
+        lambda: routing_by(RuleWithoutRule),
+        ("RuleWithoutRule does not define determine_next_node",),
+    ),
+    "a rule that takes no context": (
+        lambda: routing_by(RuleWithoutContext()),
+        ("RuleWithoutContext.determine_next_node", "determine_next_node(self, task_context)"),
+    ),
+    "a rule's class that needs arguments": (
+        lambda: routing_by(RuleOfAWord),
+        ("RuleOfAWord() needs arguments", "routes = [RuleOfAWord(…), …]"),
+    ),
+    "get_agent_config a property": (
+        lambda: define(start=ConfigProperty),
+        ("ConfigProperty.get_agent_config is property", "def get_agent_config(self)"),
+    ),
+    "get_agent_config a value": (
+        lambda: define(start=ConfigAttribute),
+        ("ConfigAttribute.get_agent_config is AgentConfig", "def get_agent_config(self)"),
+    ),
+    "get_agent_config of the context": (
+        lambda: define(start=ConfigOfTheRun),
+        ("ConfigOfTheRun.get_agent_config cannot", "self alone", "def get_agent_config(self)"),
+    ),
+    "get_agent_config async": (
+        lambda: define(start=ConfigAsync),
+        ("ConfigAsync.get_agent_config is async", "plain def"),
+    ),
+    "get_runnable a property": (
+        lambda: define(start=ChainProperty),
+        ("ChainProperty.get_runnable is property", "def get_runnable(self)"),
+    ),
     "process without an argument": (
         lambda: define(start=NoArgument, nodes=[]),
         ("NoArgument.process", "process(self, task_context)"),
@@ -347,3 +431,21 @@ def test_a_chain_of_five_thousand_nodes_is_no_recursion() -> None:
     nodes = [type(f"N{i}", (A,), {}) for i in range(5000)]
     configs = [NodeConfig(node=a, connections=[b]) for a, b in itertools.pairwise(nodes)]
     define(start=nodes[0], nodes=configs)
+
+
+def test_a_config_may_be_given_in_other_ways() -> None:
+    def config_of(_node: Any, more: Any = None) -> AgentConfig:
+        return AgentConfig()
+
+    given: tuple[Any, ...] = (
+        config_of,
+        staticmethod(AgentConfig),
+        classmethod(config_of),
+        partial(AgentConfig, instructions="Be kind."),
+    )
+    for one in given:
+        define(start=type("Free", (AgentNode,), {"get_agent_config": one}))
+
+
+def test_a_rule_that_needs_arguments_may_be_an_instance() -> None:
+    assert routing_by(RuleOfAWord("tea"))().run({}).should_stop is False

@@ -8,11 +8,13 @@ import subprocess
 import sys
 import weakref
 from typing import Any, cast
+from weakref import ref
 
 import pytest
 from pydantic_ai.models import Model
 
 from launchpad.models import AgentConfig, ModelProvider, build_model
+from launchpad.models import ModelProvider as P
 from launchpad.models.loops import Memo, aclose_clients, loop_scope
 
 SCRIPT = """
@@ -120,3 +122,38 @@ def test_models_that_nobody_asks_any_more_are_let_go_and_all_others_close(
         assert all(client.is_closed() for client in clients)
 
     asyncio.run(main())
+
+
+def test_models_that_the_memo_forgets_are_held_by_nothing_else() -> None:
+    async def build() -> int:
+        names = [f"key-{number}" for number in range(260)]
+        built = [
+            ref(build_model(AgentConfig(model_provider=P.OPENAI, model_name="x", api_key=key)))
+            for key in names
+        ]
+        gc.collect()
+        return sum(one() is not None for one in built)
+
+    assert asyncio.run(build()) <= 256
+
+
+def test_what_is_gone_is_not_closed_and_what_is_held_is() -> None:
+    class Thing:
+        pass
+
+    closed: list[Thing] = []
+
+    async def close(thing: Thing) -> None:
+        closed.append(thing)
+
+    async def main() -> None:
+        kept, gone = Thing(), Thing()
+        for thing in (kept, gone):
+            loop_scope().at_close_of(thing, close)
+        loop_scope().kept["thing"] = kept
+        del thing, kept, gone
+        gc.collect()
+        await aclose_clients()
+
+    asyncio.run(main())
+    assert len(closed) == 1

@@ -24,6 +24,7 @@ from launchpad.models import (
     parse_model_name,
 )
 from launchpad.models.agents.agent import build_agent, structured_output
+from launchpad.models.config import misspelt
 from launchpad.models.provider import resolve
 from launchpad.settings import Settings
 from launchpad.testing.scripted_upstream import ScriptedUpstream
@@ -273,6 +274,14 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"fallbacks": [3]}, "fallbacks holds a value of type int"),
     ({"instructions": 3}, "instructions is a value of type int; give a str"),
     ({"instructions": ["a", 3]}, "give a str, a function, or a list of these"),
+    ({"system_prompt": 3}, "system_prompt is a value of type int; give a str"),
+    ({"model_name": 4}, "model_name is a value of type int; give the model's name"),
+    ({"model_settings": "hot"}, "model_settings is the str 'hot'; give a mapping"),
+    ({"retries": "3"}, "retries is the str '3'; give a number"),
+    ({"output_type": None}, "output_type is None; leave it out for text"),
+    ({"output_type": {"a": str}}, "output_type is a dict; derive a class"),
+    ({"output_type": Out(name="x")}, "output_type is an instance of Out; write the class, Out"),
+    ({"output_type": [str, Out(name="x")]}, "output_type holds an instance of Out"),
 ]
 
 
@@ -281,6 +290,21 @@ def test_a_config_of_wrong_types_says_what_to_write(fields: dict[str, Any], word
     given = {"model_provider": P.OPENAI, "model_name": "x", "api_key": "k", **fields}
     with pytest.raises(ConfigurationError, match=words):
         build_agent(AgentConfig(**given), streaming=True, settings=SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda: AgentConfig(model="gpt-4o"), "no field 'model'; did you mean model_name?"),  # type: ignore[call-arg]
+        (lambda: AgentConfig(modelname="x"), "no field 'modelname'; did you mean model_name?"),  # type: ignore[call-arg]
+        (lambda: AgentConfig(zzz=1), "no field 'zzz'; it has model_provider, model_name, "),  # type: ignore[call-arg]
+        (lambda: AgentConfig(P.OPENAI), "takes its fields by name"),  # type: ignore[call-arg]
+    ],
+)
+def test_a_misspelt_field_is_told_with_the_one_that_was_meant(make: Any, words: str) -> None:
+    with pytest.raises(TypeError) as caught:
+        make()
+    assert words in misspelt(str(caught.value))
 
 
 def test_a_provider_may_be_given_by_its_value() -> None:

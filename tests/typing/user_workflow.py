@@ -66,6 +66,21 @@ class Triage(BaseRouter):
     fallback = Calm
 
 
+class ByLength(BaseRouter):
+    fallback = Calm
+
+    def route(self, task_context: TaskContext) -> type[Node] | None:
+        return Hurry if len(task_context.metadata) > 3 else None
+
+
+class ByLookup(BaseRouter):
+    fallback = Calm
+
+    async def route(self, task_context: TaskContext) -> type[Node]:
+        chosen: type[Node] | None = await super().route(task_context)
+        return chosen or Hurry
+
+
 class Log(Node):
     def process(self, task_context: TaskContext) -> TaskContext:
         task_context.metadata["logged"] = True

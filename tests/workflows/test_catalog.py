@@ -189,9 +189,23 @@ class NoConfig(AgentStreamingNode):
         return None  # type: ignore[return-value]
 
 
+class UnknownField(AgentStreamingNode):
+    def get_agent_config(self) -> AgentConfig:
+        return AgentConfig(system_promt="Be kind.")  # type: ignore[call-arg]
+
+
+class WrongSettings(AgentStreamingNode):
+    def get_agent_config(self) -> AgentConfig:
+        return AgentConfig(model_settings="hot")  # type: ignore[arg-type]
+
+
+async def late() -> AgentConfig:
+    return AgentConfig()
+
+
 class LateConfig(AgentStreamingNode):
-    async def get_agent_config(self) -> AgentConfig:  # type: ignore[override]
-        return AgentConfig()
+    def get_agent_config(self) -> AgentConfig:
+        return late()  # type: ignore[return-value]
 
 
 def test_a_wrong_config_is_told_at_the_start(caplog: pytest.LogCaptureFixture) -> None:
@@ -213,6 +227,8 @@ def test_a_wrong_config_is_told_at_the_start(caplog: pytest.LogCaptureFixture) -
     assert "fallbacks=['gpt-4o']" in fallbacks
     assert "tools holds the str 'search'" in tools
     assert ["returned None" in line for line in told(NoConfig)] == [True]
+    assert ["did you mean system_prompt?" in line for line in told(UnknownField)] == [True]
+    assert ["model_settings is the str 'hot'" in line for line in told(WrongSettings)] == [True]
     assert ["is async" in line for line in told(LateConfig)] == [True]
     with override_model(ScriptedModel()):
         assert not told(ReadsTheRun), "it can only be told in a run"
@@ -225,6 +241,34 @@ def test_an_event_schema_without_from_chat_is_left_out_with_the_reason() -> None
     (left_out,) = catalog.left_out
     assert "Answer" in (left_out.obstacle or "")
     assert "from_chat" in (left_out.obstacle or "")
+
+
+class WantsDatabase(Workflow):
+    workflow_schema = WorkflowSchema(event_schema=OpenAIChatSchema, start=Words)
+
+    def __init__(self, database: object) -> None:
+        super().__init__()
+        self.database = database
+
+
+class OwnStart(Workflow):
+    workflow_schema = WorkflowSchema(event_schema=OpenAIChatSchema, start=Words)
+
+    def __init__(self) -> None:
+        self.greeting = "Good day"
+
+
+def test_a_workflow_that_cannot_be_made_for_a_request_is_left_out_with_the_reason() -> None:
+    catalog = Catalog({"a": OwnStart, "b": WantsDatabase})
+    assert [one.id for one in catalog.served] == ["a"]
+    (left_out,) = catalog.left_out
+    assert "WantsDatabase() cannot be called without arguments" in (left_out.obstacle or "")
+    assert "'database'" in (left_out.obstacle or "")
+
+
+def test_an_init_of_a_workflow_s_own_need_not_call_ours() -> None:
+    context = OwnStart().run({"messages": [{"role": "user", "content": "hi"}]})
+    assert context.get_output(Words)
 
 
 def with_from_chat(from_chat: Any) -> type[Workflow]:

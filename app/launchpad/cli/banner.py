@@ -54,12 +54,13 @@ def show(catalog: Catalog, readiness: Readiness, url: str, settings: Settings) -
         for left in catalog.left_out:
             console.print(Text(f"  {left.id}: {left.obstacle}"))
     if catalog.served:
-        console.print(f"\nTry\n{_curl(catalog, url, settings)}", markup=False)
+        console.print(f"\nTry\n{_curl(catalog, readiness, url, settings)}", markup=False)
     console.print("\nCtrl-C stops it.", style="dim")
 
 
-def _curl(catalog: Catalog, url: str, settings: Settings) -> str:
-    model = "default" if catalog.default_id else catalog.served[0].id
+def _curl(catalog: Catalog, readiness: Readiness, url: str, settings: Settings) -> str:
+    able = [one.id for one in catalog.served if one.id not in readiness.problems]
+    model = "default" if catalog.default_id else [*able, catalog.served[0].id][0]
     keyed = bool(settings.api_keys or settings.api_keys_file)
     key = ' -H "Authorization: Bearer $YOUR_KEY"' if keyed else ""
     reachable = url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")

@@ -54,7 +54,7 @@ RUN_HELP = """Run one workflow here in the terminal; its words are printed as th
 \b
   launchpad run chat "What is a workflow?"
   launchpad run answer "Where is my parcel?" --target flows.py
-  launchpad run streaming "Hello" --json | jq .type
+  launchpad run streaming "Hello" --json | jq .kind
 """
 
 NEW_HELP = """Start a project: one workflow, its test, a README.

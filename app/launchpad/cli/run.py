@@ -50,7 +50,7 @@ def _refuse_left_out(catalog: Catalog, workflow: str) -> None:
         if one.id == workflow:
             name = one.workflow.__name__
             raise ConfigurationError(
-                f"{workflow} takes no message: {one.obstacle}. In Python, call {name}().run(…)."
+                f"{workflow} takes no message: {one.obstacle}. In Python, use run(…) of {name}."
             )
 
 

@@ -50,6 +50,9 @@ def serve(target: str | None, settings: Settings, *, reload: bool = False) -> No
     except BaseException:
         # Who is imported just then may make another error of it: pydantic-core says `SchemaError`.
         if not came:
+            # The reason is on its way to the terminal: a signal must not bury it in a traceback.
+            for number in (signal.SIGINT, signal.SIGTERM):
+                signal.signal(number, signal.SIG_DFL)
             raise
 
 

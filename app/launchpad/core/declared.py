@@ -1,15 +1,17 @@
-"""Checks one declaration by itself: a node class, a list. Errors name it and the remedy."""
+"""Checks one declaration by itself: a node class, a rule, a list. Errors name it and the remedy."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any, cast
 
 from launchpad.core.nodes.base import Node, context_parameter
+from launchpad.core.nodes.router import RouterNode
 from launchpad.errors import DefinitionError
 
-__all__ = ["check_node", "check_sequence", "named"]
+__all__ = ["check_node", "check_rule", "check_sequence", "named"]
 
 
 def check_node(workflow: str, where: str, node: Any) -> None:
@@ -25,6 +27,31 @@ def check_node(workflow: str, where: str, node: Any) -> None:
         raise DefinitionError(f"{workflow}: {node.__name__} does not define {missing}.")
     _check_init(workflow, node)
     _check_process(workflow, node)
+    for method in ("get_agent_config", "get_runnable"):
+        _check_plain_method(workflow, node, method)
+
+
+def check_rule(workflow: str, router: str, rule: Any) -> None:
+    """`rule` has to be a RouterNode that can be asked. Raises `DefinitionError`."""
+    rule_class = cast("type[object]", rule if isinstance(rule, type) else type(rule))
+    if not issubclass(rule_class, RouterNode):
+        raise DefinitionError(
+            f"{workflow}: {router}.routes holds {named(rule)}; derive it from RouterNode."
+        )
+    name = rule_class.__name__
+    if inspect.isabstract(rule_class):
+        raise DefinitionError(f"{workflow}: {name} does not define determine_next_node.")
+    declared = inspect.getattr_static(rule_class, "determine_next_node")
+    if inspect.isfunction(declared) and not _takes(declared, 2):
+        raise DefinitionError(
+            f"{workflow}: {name}.determine_next_node cannot be called with a task context; write "
+            "determine_next_node(self, task_context)."
+        )
+    if rule is rule_class and not _takes(rule_class, 0):
+        raise DefinitionError(
+            f"{workflow}: {name}() needs arguments, so {router}.routes has to hold an instance; "
+            f"write routes = [{name}(…), …]."
+        )
 
 
 def check_sequence(workflow: str, where: str, given: object, remedy: str) -> None:
@@ -56,16 +83,41 @@ def _check_process(workflow: str, node: type[Node]) -> None:
             "async def process(self, task_context)."
         )
     declared = inspect.getattr_static(node, "process")
-    if not inspect.isfunction(declared):
-        return
-    try:
-        # What is called is the wrapper, whatever it wraps.
-        inspect.signature(declared, follow_wrapped=False).bind(None, None)
-    except TypeError:
+    if inspect.isfunction(declared) and not _takes(declared, 2):
         raise DefinitionError(
             f"{workflow}: {node.__name__}.process cannot be called with a task context; write "
             "process(self, task_context)."
-        ) from None
+        )
+
+
+def _check_plain_method(workflow: str, node: type[Node], name: str) -> None:
+    """What a node says of its model or chain is asked of it outside of runs, too: without more."""
+    declared: object = inspect.getattr_static(node, name, None)
+    if declared is None:
+        return
+    kind = type(declared)
+    is_property = issubclass(kind, property | cached_property)
+    remedy = f"write def {name}(self)"
+    if is_property or not callable(getattr(node, name)):
+        problem = f"is {kind.__name__}, not a method"
+    elif inspect.iscoroutinefunction(declared):
+        problem = "is async"
+        remedy = f"write a plain def {name}(self)"
+    elif not inspect.isfunction(declared) or _takes(declared, 1):
+        return
+    else:
+        problem = "cannot be called with self alone"
+    raise DefinitionError(f"{workflow}: {node.__name__}.{name} {problem}; {remedy}.")
+
+
+def _takes(function: Callable[..., Any], count: int) -> bool:
+    """Whether it can be called with so many arguments, as far as its own signature tells."""
+    try:
+        # What is called is the wrapper, whatever it wraps.
+        inspect.signature(function, follow_wrapped=False).bind(*[None] * count)
+    except TypeError:
+        return False
+    return True
 
 
 def named(value: object) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
 import msgspec
@@ -66,8 +67,41 @@ def lift(item: object, node: str) -> Sequence[Delta]:
     raise NodeError(
         node,
         f"yielded {type(item).__name__}; a node may yield str, a dict, a pydantic model or an "
-        "event of launchpad.events.",
+        f"event of launchpad.events{_instead(item)}.",
     )
+
+
+def _instead(item: object) -> str:
+    """What to write in its stead, where it is clear what was meant."""
+    for fits, remedy in _REMEDIES:
+        if fits(item):
+            if inspect.iscoroutine(item):
+                item.close()
+            return f": {remedy}"
+    return ""
+
+
+def _has(method: str) -> Callable[[object], bool]:
+    return lambda item: hasattr(type(item), method)
+
+
+_REMEDIES: tuple[tuple[Callable[[object], bool], str], ...] = (
+    (lambda item: item is None, "where there is nothing to say, yield nothing"),
+    (
+        _has("__aenter__"),
+        "write async with … as result, and yield what stream_text_deltas(result) gives",
+    ),
+    (inspect.isawaitable, "write await before it"),
+    (_has("stream_text"), "yield what self.stream_text_deltas(result) gives"),
+    (_has("__aiter__"), "write async for part in …, and yield each part"),
+    (lambda item: isinstance(item, bytes | bytearray), "decode it first"),
+    (lambda item: isinstance(item, int | float), "write str(…)"),
+    (lambda item: hasattr(item, "output"), "yield its .output"),
+    (
+        lambda item: isinstance(item, list | tuple | set | frozenset | Iterator),
+        "yield what is in it, one by one",
+    ),
+)
 
 
 def _own(event: Delta, node: str) -> Delta:

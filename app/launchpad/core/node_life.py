@@ -18,6 +18,7 @@ from launchpad.core.shelter import sheltered
 from launchpad.core.speech import Speech, from_thread
 from launchpad.core.task import TaskContext
 from launchpad.core.threads import in_thread
+from launchpad.errors import NodeError
 from launchpad.observe import blocking
 from launchpad.stream.ending import is_end, is_interrupt
 from launchpad.stream.mailbox import Mailbox
@@ -103,9 +104,26 @@ async def _process(node: Node, kind: Kind, context: TaskContext) -> AsyncIterato
         return aiter(cast("AsyncIterator[Any]", result))
     if _has(result, "__next__"):
         return from_thread(result)
-    if result is not None and not isinstance(result, TaskContext):
+    if result is not None and result is not context:
+        _check_output(node.node_name, result)
         node.save_output(result)
     return None
+
+
+def _check_output(node: str, result: object) -> None:
+    """What was not meant as an output. Raises `NodeError`."""
+    if isinstance(result, TaskContext):
+        raise NodeError(
+            node,
+            "returned another task context than its own, which would be lost; return the one that "
+            "it was given, or of another run what you want of it: context.get_output(…).",
+        )
+    if inspect.isawaitable(result):
+        if inspect.iscoroutine(result):
+            result.close()
+        raise NodeError(
+            node, f"returned a {type(result).__name__}; write await before what it returns."
+        )
 
 
 def _has(value: object, method: str) -> bool:

@@ -57,7 +57,11 @@ class TaskContext:
 
     def save_output(self, node_class: type[Node], output: Any) -> None:
         """Keep `output` as what `node_class` produced."""
-        self.nodes[node_class.__name__] = output
+        try:
+            name = node_class.__name__
+        except AttributeError:
+            raise _no_class(node_class, "save_output", ", …") from None
+        self.nodes[name] = output
 
     def get_output(self, node_class: type[Node], default: Any = None) -> Any:
         """What `node_class` produced, or `default` where it did not run.
@@ -68,12 +72,7 @@ class TaskContext:
         try:
             name = node_class.__name__
         except AttributeError:
-            given: object = node_class
-            given = given if isinstance(given, str) else type(given).__name__
-            raise DefinitionError(
-                f"get_output takes the node's class; write get_output({given}), without quotes or "
-                "parentheses."
-            ) from None
+            raise _no_class(node_class, "get_output") from None
         output = self.nodes.get(name, _MISSING)
         if output is not _MISSING:
             return output
@@ -93,3 +92,11 @@ class TaskContext:
         """Merge `values` into the output kept under `node_name`, which is then a dict."""
         current = self.nodes.get(node_name)
         self.nodes[node_name] = {**current, **values} if isinstance(current, dict) else values
+
+
+def _no_class(given: object, method: str, more: str = "") -> DefinitionError:
+    name = given if isinstance(given, str) else type(given).__name__
+    return DefinitionError(
+        f"{method} takes the node's class; write {method}({name}{more}), without quotes or "
+        "parentheses."
+    )

@@ -11,10 +11,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from launchpad.core.declared import check_node, check_sequence, named
+from launchpad.core.declared import check_node, check_rule, check_sequence, named
 from launchpad.core.nodes.base import Node
 from launchpad.core.nodes.concurrent import ConcurrentNode
-from launchpad.core.nodes.router import BaseRouter, RouterNode
+from launchpad.core.nodes.router import BaseRouter
 from launchpad.core.schema import NodeConfig, WorkflowSchema
 from launchpad.errors import DefinitionError
 
@@ -148,12 +148,8 @@ def _declared_targets(workflow: str, router: type[BaseRouter]) -> Iterator[type[
     remedy = "routes = [MyRule(), …]"
     check_sequence(workflow, f"routes of {router.__name__}", router.routes, remedy)
     for rule in router.routes:
+        check_rule(workflow, router.__name__, rule)
         rule_class = rule if isinstance(rule, type) else type(rule)
-        if not issubclass(rule_class, RouterNode):
-            raise DefinitionError(
-                f"{workflow}: {router.__name__}.routes holds {named(rule)}; derive it from "
-                "RouterNode."
-            )
         hint = inspect.get_annotations(rule_class.determine_next_node).get("return")
         if isinstance(hint, type) and issubclass(hint, Node) and hint is not Node:
             yield hint

@@ -34,6 +34,7 @@ class Workflow:
     stream_by_default: ClassVar[bool] = False
     """Served over chat: stream where the request names no `stream` and does not ask for JSON."""
 
+    enable_tracing: bool = False
     _graph: ClassVar[Graph | None] = None
 
     def __init_subclass__(cls, **options: Any) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import difflib
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from types import NoneType
 from typing import Any, cast
@@ -149,7 +151,15 @@ def _wrong_fields(config: AgentConfig) -> Iterator[str]:
 
 
 def check_parts(config: AgentConfig) -> None:
-    """Check what is in the config's lists, once for an agent. Raises `ConfigurationError`."""
+    """Check what making the config did not look at, once for an agent.
+
+    Raises `ConfigurationError`.
+    """
+    for name, kinds, remedy in _FIELDS:
+        given: object = getattr(config, name)
+        if not isinstance(given, kinds):
+            raise ConfigurationError(f"{name} is {said(given)}; {remedy}.")
+    _check_output_type(config.output_type)
     for tool in config.tools:
         # pydantic-ai's Tool is no function, and has one.
         if not (callable(tool) or hasattr(tool, "function")):
@@ -157,12 +167,46 @@ def check_parts(config: AgentConfig) -> None:
                 f"tools holds {said(tool)}; give functions, or pydantic-ai's Tool "
                 "objects. (A toolset is given to a run: toolsets=[…].)"
             )
-    if isinstance(config.output_type, list | tuple):
-        for one in cast("Sequence[object]", config.output_type):
-            if isinstance(one, str):
-                raise ConfigurationError(
-                    f"output_type holds {said(one)}; write the type itself, without quotes."
-                )
+
+
+_FIELDS: tuple[tuple[str, Any, str], ...] = (
+    ("model_name", str | None, "give the model's name, a str"),
+    ("base_url", str | None, "give the address, a str"),
+    ("api_key", str | None, "give the key, a str"),
+    ("system_prompt", Sequence, "give a str, or a list of these"),
+    ("model_settings", (Mapping, NoneType), "give a mapping, such as {'temperature': 0.2}"),
+    ("retries", (int, Mapping), "give a number"),
+)
+
+
+def _check_output_type(given: object) -> None:
+    if given is None:
+        raise ConfigurationError("output_type is None; leave it out for text, or write a type.")
+    several = isinstance(given, list | tuple)
+    where = f"output_type {'holds' if several else 'is'}"
+    for one in cast("Sequence[object]", given) if several else (given,):
+        kind = type(one)
+        if isinstance(one, str):
+            raise ConfigurationError(f"{where} {said(one)}; write the type itself, without quotes.")
+        if isinstance(one, Mapping):
+            raise ConfigurationError(
+                f"{where} a {kind.__name__}; derive a class from the node's OutputType, and write "
+                "that."
+            )
+        if hasattr(kind, "model_json_schema"):
+            name = kind.__name__
+            raise ConfigurationError(f"{where} an instance of {name}; write the class, {name}.")
+
+
+def misspelt(problem: str) -> str:
+    """What Python says of a call of `AgentConfig` that it refuses, with what to write."""
+    names = [one.name for one in fields(AgentConfig)]
+    given = re.search(r"unexpected keyword argument '(\w+)'", problem)
+    if given is None:
+        return "AgentConfig takes its fields by name; write AgentConfig(model_name=…)."
+    near = difflib.get_close_matches(given[1], names, 1)
+    hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(names)}."
+    return f"AgentConfig has no field {given[1]!r}; {hint}"
 
 
 def _are_instructions(given: object) -> bool:

@@ -13,9 +13,10 @@ import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
 from typing import Any, Generic, TypeVar
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 Built = TypeVar("Built")
+Owner = TypeVar("Owner")
 Closer = Callable[[], Awaitable[object]]
 
 _log = logging.getLogger("launchpad.models")
@@ -27,7 +28,7 @@ class LoopScope:
 
     def __init__(self) -> None:
         self.kept: dict[str, Any] = {}
-        self._closers: list[Closer] = []
+        self._closers: dict[object, Closer] = {}
         self._guard = self._close_at_end()
         # Runs it to its yield. The first step of a generator is what registers it with the loop.
         with suppress(StopIteration):
@@ -42,7 +43,18 @@ class LoopScope:
 
     def at_close(self, closer: Closer) -> None:
         """Call `closer` when this loop's things are closed; the last one first."""
-        self._closers.append(closer)
+        self._closers[object()] = closer
+
+    def at_close_of(self, owner: Owner, close: Callable[[Owner], Awaitable[object]]) -> None:
+        """As `at_close`, for as long as somebody else holds `owner`."""
+        place = object()
+        known = ref(owner, lambda _: self._closers.pop(place, None))
+
+        async def closer() -> None:
+            if (owner := known()) is not None:
+                await close(owner)
+
+        self._closers[place] = closer
 
     async def aclose(self) -> None:
         """Close everything. A closer that fails is logged and does not keep the others open."""
@@ -52,12 +64,12 @@ class LoopScope:
         try:
             yield
         finally:
-            # Out of reach, and yet held: what closes a thing may not hold it.
-            kept = dict(self.kept)
-            self.kept.clear()
+            # What is kept holds what is to be closed; who comes meanwhile gets things of his own.
+            kept, self.kept = self.kept, {}
             while self._closers:
+                _, closer = self._closers.popitem()
                 try:
-                    await self._closers.pop()()
+                    await closer()
                 except Exception:  # noqa: BLE001  # whatever it is, the others must close
                     _log.exception("A model client did not close.")
             kept.clear()

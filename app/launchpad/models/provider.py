@@ -6,15 +6,13 @@ A model and its HTTP clients are built once for an event loop and a config.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
-from weakref import WeakValueDictionary
 
 from launchpad.errors import ConfigurationError, MissingConfigurationError
 from launchpad.models.config import AgentConfig, ModelProvider
 from launchpad.models.extras import to_install
-from launchpad.models.loops import LoopScope, Memo, loop_scope
+from launchpad.models.loops import Memo, loop_scope
 from launchpad.models.needs import NEEDS, check_config
 from launchpad.models.override import model_override
 from launchpad.models.resolve import fallbacks_of, parse_model_name, resolve
@@ -34,7 +32,6 @@ __all__ = [
 ]
 
 _MODELS = "models"
-_OPEN_MODELS = "open models"
 P = ModelProvider
 
 
@@ -77,7 +74,8 @@ def build_model(config: AgentConfig, settings: Settings | None = None) -> Model:
 
     def build() -> Model:
         model = _build(resolve(config, settings), settings)
-        _open_models(scope)[id(model)] = model
+        # Keys may be as many as clients: what the memo forgets must not be kept here.
+        scope.at_close_of(model, _close)
         return model
 
     return memo.get(_key(config, settings), build)
@@ -123,33 +121,10 @@ def model_settings_key(settings: Settings) -> tuple[object, ...]:
     )
 
 
-def _open_models(scope: LoopScope) -> WeakValueDictionary[int, Model]:
-    """The models of a loop that somebody holds, which are closed with it.
-
-    With a key of its own for each client there may be any number of them in a loop's life.
-    """
-    found: WeakValueDictionary[int, Model] | None = scope.kept.get(_OPEN_MODELS)
-    if found is None:
-        made: WeakValueDictionary[int, Model] = WeakValueDictionary()
-        found = scope.kept[_OPEN_MODELS] = made
-        scope.at_close(lambda: _close(made))
-    return found
-
-
-async def _close(models: Mapping[int, Model]) -> None:
-    """Close the HTTP clients that pydantic-ai's providers made: entering and leaving is their way.
-
-    Raises what the last one raised that did not close, once all others have.
-    """
-    failure: Exception | None = None
-    for model in list(models.values()):
-        try:
-            async with model:
-                pass
-        except Exception as error:  # noqa: BLE001 - whatever it is, the others must close
-            failure = error
-    if failure is not None:
-        raise failure
+async def _close(model: Model) -> None:
+    """Close the HTTP client that pydantic-ai's provider made: entering and leaving is its way."""
+    async with model:
+        pass
 
 
 def _build(config: AgentConfig, settings: Settings) -> Model:

@@ -165,7 +165,19 @@ class Catalog:
 
 def _serve(name: str, workflow: type[Workflow]) -> ServedWorkflow:
     schema = workflow.workflow_schema.event_schema
-    return ServedWorkflow(name, workflow, _obstacle(schema))
+    return ServedWorkflow(name, workflow, _obstacle(schema) or _cannot_be_made(workflow))
+
+
+def _cannot_be_made(workflow: type[Workflow]) -> str | None:
+    """Why the workflow cannot be made anew for each request."""
+    try:
+        inspect.signature(workflow).bind()
+    except TypeError as error:
+        return (
+            f"{workflow.__name__}() cannot be called without arguments ({error}); give the "
+            "parameters of its __init__ defaults"
+        )
+    return None
 
 
 def _obstacle(schema: type[BaseModel]) -> str | None:

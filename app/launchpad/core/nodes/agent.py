@@ -11,7 +11,7 @@ from launchpad.core.nodes.base import Node
 from launchpad.core.task import TaskContext
 from launchpad.errors import ConfigurationError, NodeError
 from launchpad.models.agents.agent import build_agent
-from launchpad.models.config import AgentConfig, ModelProvider, RetryPolicy, said
+from launchpad.models.config import AgentConfig, ModelProvider, RetryPolicy, misspelt, said
 from launchpad.models.provider import reads_upstream_itself
 
 if TYPE_CHECKING:
@@ -71,7 +71,13 @@ class AgentNode(AgentHolder):
 
 def config_of(node: Any) -> AgentConfig:
     """What `get_agent_config` of a node returns. Raises `ConfigurationError` for anything else."""
-    config: object = node.get_agent_config()
+    try:
+        config: object = node.get_agent_config()
+    except TypeError as error:
+        # A config of this node's, which could not be made: wrong in any run.
+        if str(error).startswith("AgentConfig.__init__()"):
+            raise ConfigurationError(misspelt(str(error))) from error
+        raise
     if isinstance(config, AgentConfig):
         return config
     if inspect.iscoroutine(config):

@@ -70,7 +70,7 @@ class LangChainStreamingNode(Node):
         """
 
     def get_input(self, task_context: TaskContext) -> Any:
-        """The chain's input: by default the conversation."""
+        """The chain's input: by default the conversation. May be a coroutine function."""
         return self.conversation(task_context)
 
     def conversation(self, task_context: TaskContext) -> list[tuple[str, Any]]:
@@ -93,9 +93,12 @@ class LangChainStreamingNode(Node):
         from launchpad.core.nodes.langchain_words import Words
 
         silence = Silence(patience_of(get_settings()))
+        given = self.get_input(task_context)
+        if inspect.isawaitable(given):
+            given = await given
         words = self._words = Words(self.node_name)
         calls = self._calls = ModelCalls(silence, says_it_all=says_it_all(runnable))
-        items = aiter(runnable.astream(self.get_input(task_context), {"callbacks": [calls]}))
+        items = aiter(runnable.astream(given, {"callbacks": [calls]}))
         # A chain closes its last step only, and its model's request is in the first.
         begun = OpenGenerators()
         try:

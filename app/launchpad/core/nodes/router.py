@@ -40,11 +40,14 @@ class BaseRouter(Node):
         """A router only chooses; override to prepare the choice."""
         return task_context
 
-    async def route(self, task_context: TaskContext) -> Any:
-        """The next node: a class, an instance, or None to end the run.
+    def route(self, task_context: TaskContext) -> Any:
+        """The next node: a class, an instance, or None to end the run. Awaited, if need be.
 
-        Override to decide in one place; a plain function will do as well.
+        Override to decide in one place, in a plain function or a coroutine function.
         """
+        return self._ask_rules(task_context)
+
+    async def _ask_rules(self, task_context: TaskContext) -> Any:
         for rule in self.routes:
             asked = rule() if isinstance(rule, type) else rule
             chosen = asked.determine_next_node(task_context)

@@ -45,6 +45,7 @@ def build_agent(
     form = allow_client_form
 
     def build(*, shared: bool) -> Agent[Any, Any]:
+        check_parts(config)
         resolved = resolve(config, settings)
         model = build_model(resolved, settings)
         arguments = _arguments(resolved, model, streaming=streaming, name=name, form=form)
@@ -94,7 +95,6 @@ def _arguments(
     config: AgentConfig, model: Model, *, streaming: bool, name: str | None, form: bool
 ) -> dict[str, Any]:
     """What pydantic-ai's `Agent` is made of."""
-    check_parts(config)
     output = structured_output(config, model)
     if streaming:
         from launchpad.models.agents.streaming_model import StreamingModel

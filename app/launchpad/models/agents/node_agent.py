@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, NoReturn
 
@@ -48,6 +49,15 @@ class SharedAgent(Agent[Any, Any]):
         if lean is not None:
             return await lean.run(*prompt, **given)
         return await super().run(*prompt, **given)
+
+    def run_sync(self, *prompt: Any, **given: Any) -> Any:
+        """As `Agent.run_sync`. Raises `DefinitionError` on a running loop, which it would stop."""
+        with suppress(RuntimeError):
+            asyncio.get_running_loop()
+            raise DefinitionError(
+                "agent.run_sync(…) cannot run in an async process; write await agent.run(…)."
+            )
+        return super().run_sync(*prompt, **given)
 
     def run_stream(self, *prompt: Any, **given: Any) -> Any:
         """As `Agent.run_stream`."""
@@ -123,11 +133,24 @@ class _Streamed:
         return await self._run.__aexit__(*error)
 
     def __enter__(self) -> NoReturn:
-        raise DefinitionError("Write async with agent.run_stream(…) as result, not with.")
+        raise DefinitionError(f"{_AS_IT_IS_OPENED}, not with.")
+
+    def __await__(self) -> NoReturn:
+        raise DefinitionError(f"{_AS_IT_IS_OPENED}, without await.")
+
+    def __aiter__(self) -> NoReturn:
+        raise DefinitionError(f"{_AS_IT_IS_OPENED}, and read the result in it.")
+
+    @property
+    def run_id(self) -> NoReturn:
+        """Asked of a result by those that read it."""
+        raise DefinitionError(f"{_AS_IT_IS_OPENED}, and give that result to be read.")
 
     def __exit__(self, *error: object) -> None:
         """Never reached; `with` looks for it first."""
 
+
+_AS_IT_IS_OPENED = "Write async with agent.run_stream(…) as result"
 
 _overridden: ContextVar[bool] = ContextVar("launchpad.overridden_agents", default=False)
 """Some shared agent is overridden here, and its lean twin knows nothing of it."""
