@@ -28,6 +28,7 @@ from tests.models.upstream import (
     Call,
     Script,
     Upstream,
+    chunk,
     event,
     text,
 )
@@ -235,6 +236,39 @@ def test_a_stream_that_goes_wrong(rest: list[bytes], wanted: tuple[int, str], li
     assert (found.status, found.code) == wanted
     if live:
         assert heard == ["a", "b"]
+
+
+@pytest.mark.parametrize("live", [True, False])
+@pytest.mark.parametrize("reason", ["error", "abort", "insufficient_system_resource"])
+@pytest.mark.parametrize("how", ["streamed", "whole"])
+def test_an_answer_that_its_server_gave_up(how: str, reason: str, live: bool) -> None:
+    async def script(call: Call) -> None:
+        if how == "streamed":
+            await call.stream(*text("a"), event(chunk({"content": "b"}, reason)), DONE)
+        else:
+            message = {"role": "assistant", "content": "ab"}
+            await call.refuse(200, {"choices": [{"message": message, "finish_reason": reason}]})
+
+    found, heard = fail(script, live=live)
+    assert (found.status, found.code) == (502, "upstream_error")
+    assert found.detail == f"finish_reason {reason}"
+    if live:
+        assert "".join(heard) == "ab"
+
+
+@pytest.mark.parametrize("reason", ["model_length", "max_tokens"])
+def test_an_answer_that_is_cut_by_length_in_other_words(reason: str) -> None:
+    async def script(call: Call) -> None:
+        await call.stream(*text("a"), event(chunk({}, reason)), DONE)
+
+    async def body(server: Upstream) -> object:
+        async with server.agent().run_stream("Hello") as result:
+            live = live_stream(result.run_id)
+            assert live is not None
+            assert [one async for one in live.events("Node", structured=False)]
+            return live.finish_reason
+
+    assert run(script, body) == "length"
 
 
 @pytest.mark.parametrize("live", [True, False])

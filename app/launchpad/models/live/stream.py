@@ -19,6 +19,8 @@ from launchpad.stream.partial_json.around import DocumentText
 _FINISH_REASONS: dict[str, FinishReason] = {
     "stop": "stop",
     "length": "length",
+    "max_tokens": "length",
+    "model_length": "length",
     "tool_calls": "tool_calls",
     "function_call": "tool_calls",
     "tool_call": "tool_calls",

@@ -30,6 +30,9 @@ Item: TypeAlias = str | Chunk
 DONE = b"[DONE]"
 _CONTENT = re.compile(rb'"content":\s*("(?:[^"\\]|\\.)*")', re.DOTALL)
 _LEARNING_TRIES = 16
+_FAILED = frozenset({"abort", "error", "insufficient_system_resource"})
+"""Finish reasons of answers that their server gave up: vLLM's and SGLang's, Mistral's and
+OpenRouter's, DeepSeek's."""
 
 
 _Nothing = Literal["", None]
@@ -77,7 +80,7 @@ class GarbageError(ValueError):
 
 
 class UpstreamSaidError(ValueError):
-    """The upstream put an error object into the stream. `error` is what it said."""
+    """The upstream put an error into the stream, or ended it for one. `error` is what it said."""
 
     def __init__(self, error: object) -> None:
         super().__init__("the upstream reported an error")
@@ -245,6 +248,9 @@ class ChunkDecoder:
                     self._indices = ToolCallIndices()
                 delta["tool_calls"] = self._indices.settle(delta["tool_calls"])
         into.append(chunk)
+        for choice in choices:
+            if choice.get("finish_reason") in _FAILED:
+                raise UpstreamSaidError(f"finish_reason {choice['finish_reason']}")
         return chunk
 
 
