@@ -30,7 +30,7 @@ Item: TypeAlias = str | Chunk
 DONE = b"[DONE]"
 _CONTENT = re.compile(rb'"content":\s*("(?:[^"\\]|\\.)*")', re.DOTALL)
 _LEARNING_TRIES = 16
-_FAILED = frozenset({"abort", "error", "insufficient_system_resource"})
+GAVE_UP = frozenset({"abort", "error", "insufficient_system_resource"})
 """Finish reasons of answers that their server gave up: vLLM's and SGLang's, Mistral's and
 OpenRouter's, DeepSeek's."""
 
@@ -249,7 +249,7 @@ class ChunkDecoder:
                 delta["tool_calls"] = self._indices.settle(delta["tool_calls"])
         into.append(chunk)
         for choice in choices:
-            if choice.get("finish_reason") in _FAILED:
+            if choice.get("finish_reason") in GAVE_UP:
                 raise UpstreamSaidError(f"finish_reason {choice['finish_reason']}")
         return chunk
 
