@@ -21,7 +21,7 @@ from pydantic_ai.messages import (
 from launchpad.events import Delta, ReasoningDelta, RefusalDelta, Usage
 from launchpad.models.live.responses import TeeResponse
 from launchpad.models.live.stream import LiveStream, Names, Speech
-from launchpad.models.upstream_errors import as_upstream_error
+from launchpad.models.upstream_errors import as_upstream_error, in_stream_error
 
 __all__ = ["EventLive", "deltas_of", "usage_of"]
 
@@ -58,6 +58,9 @@ class EventLive(LiveStream):
         if rest := say.end():
             yield rest
         whole = response.get()
+        if whole.finish_reason == "error":
+            raw = (whole.provider_details or {}).get("finish_reason")
+            raise in_stream_error(f"finish_reason {raw or 'error'}")
         self.finish_reason = say.reason(whole.finish_reason)
         self.hid_calls = say.hides_calls
         self.usage = usage_of(whole.usage)
