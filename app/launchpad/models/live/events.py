@@ -55,9 +55,9 @@ class EventLive(LiveStream):
                 out += deltas_of(event, say)
             if out:
                 yield out
-        if rest := say.end():
-            yield rest
         whole = response.get()
+        if rest := say.end(whole.finish_reason):
+            yield rest
         if whole.finish_reason == "error":
             raw = (whole.provider_details or {}).get("finish_reason")
             raise in_stream_error(f"finish_reason {raw or 'error'}")
