@@ -8,8 +8,9 @@ import struct
 from typing import Any
 
 import pytest
-from pydantic_ai import Agent
+from pydantic_ai import Agent, BinaryContent
 from pydantic_ai.models.fallback import FallbackModel
+from pydantic_ai.models.test import TestModel
 from tests.models.faults import (
     QUICK,
     SLOW,
@@ -33,7 +34,7 @@ from tests.models.upstream import (
     text,
 )
 
-from launchpad.errors import UpstreamError, UpstreamTimeoutError
+from launchpad.errors import RequestError, UpstreamError, UpstreamTimeoutError
 from launchpad.events import TextDelta
 from launchpad.models import build_model
 from launchpad.models.agents.streaming_model import StreamingModel, live_stream
@@ -445,3 +446,25 @@ def test_when_all_fallbacks_fail_the_last_says_why() -> None:
 
 
 # Leaving
+
+
+class Broken(TestModel):
+    """Fails for a reason of its own."""
+
+    def request_stream(self, *args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError("a bug")
+
+
+@pytest.mark.parametrize(
+    ("model", "kind", "words"), [(None, RequestError, "video/mp4"), (Broken(), RuntimeError, "bug")]
+)
+def test_an_agent_s_file_that_its_model_cannot_be_sent(
+    model: Broken | None, kind: type[Exception], words: str
+) -> None:
+    async def body(server: Upstream) -> None:
+        agent = server.agent() if model is None else Agent(StreamingModel(model))
+        async with agent.run_stream(["See", BinaryContent(b"..", media_type="video/mp4")]):
+            pass
+
+    with pytest.raises(kind, match=words):
+        run(never, body)
