@@ -111,6 +111,29 @@ def test_a_401_says_how_to_send_a_key(servers: Servers, headers: dict[str, str])
     assert "www-authenticate" not in allowed.headers
 
 
+@pytest.mark.parametrize(
+    ("path", "method", "words"),
+    [
+        (PATH, "GET", "Use POST here."),
+        ("/v1/models", "DELETE", "Use GET, HEAD here."),
+        ("/v1/models/echo", "DELETE", "Use GET, HEAD here."),
+        ("/chat/stream", "PUT", "Use GET, POST here."),
+    ],
+)
+def test_a_405_says_which_method_to_use(
+    client: httpx.Client, path: str, method: str, words: str
+) -> None:
+    answer = client.request(method, path)
+    assert answer.status_code == 405
+    assert answer.json()["error"]["message"] == words
+    assert sorted(answer.headers["allow"].split(", ")) == words[4:-6].split(", ")
+
+
+@pytest.mark.parametrize("path", ["/openapi.json", "/docs", "/redoc"])
+def test_no_description_is_better_than_an_empty_one(client: httpx.Client, path: str) -> None:
+    assert client.get(path).json()["error"]["code"] == "not_found"
+
+
 @pytest.mark.parametrize("path", ["/health", "/v1/models", "/v1/models/echo", "/metrics"])
 def test_head_is_get_without_a_body(server: Server, path: str) -> None:
     at = urlsplit(server.url)

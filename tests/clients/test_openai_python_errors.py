@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import openai
 import pytest
 from openai import OpenAI
@@ -103,3 +105,38 @@ def test_keys(locked_server: Server) -> None:
             with pytest.raises(openai.AuthenticationError) as refused:
                 client.chat.completions.create(model="chat", messages=user("Hi"))
             assert refused.value.code == "invalid_api_key"
+
+
+@pytest.mark.parametrize("stream", [True, False])
+@pytest.mark.parametrize(
+    ("url", "words"),
+    [
+        ("data:video/mp4;base64,AAAA", "request: video/mp4."),
+        ("data:foo/bar;base64,AAAA", "request: foo/bar."),
+        ("data:audio/aiff;base64,AAAA", "request: audio/aiff."),
+        ("data:text/csv;base64,6Q==", "as the text that it says it is: text/csv."),
+    ],
+)
+def test_a_file_that_the_model_cannot_be_sent(
+    client: OpenAI, url: str, words: str, stream: bool
+) -> None:
+    content: Any = [{"type": "file", "file": {"file_data": url}}]
+    with pytest.raises(openai.BadRequestError) as failure:
+        client.chat.completions.create(
+            model="chat", messages=[{"role": "user", "content": content}], stream=stream
+        )
+    assert (failure.value.code, failure.value.param) == ("unsupported_file", "messages")
+    assert words in failure.value.message
+
+
+@pytest.mark.parametrize(("status", "code"), [(400, "invalid_request_error"), (500, None)])
+def test_a_file_that_was_sent_is_not_blamed(
+    client: OpenAI, upstream: ScriptedUpstream, status: int, code: str | None
+) -> None:
+    upstream.script(Status(status, message="not today"))
+    file: Any = {"type": "file", "file": {"file_data": "data:application/pdf;base64,AAAA"}}
+    with pytest.raises(openai.APIStatusError) as failure:
+        client.chat.completions.create(
+            model="chat", messages=[{"role": "user", "content": [file]}], stream=True
+        )
+    assert failure.value.code == (code or "upstream_error")

@@ -152,6 +152,14 @@ def test_without_a_finish_reason_an_answer_was_cut(last: Any) -> None:
     assert failure(events)[:2] == (502, "upstream_cut")
 
 
+@pytest.mark.parametrize("reason", ["error", "abort", "insufficient_system_resource"])
+def test_an_answer_that_its_server_gave_up_was_cut(reason: str) -> None:
+    end = AIMessageChunk("", response_metadata={"finish_reason": reason})
+    events = events_of(lambda: Reporting(chunks=["one", end]))
+    assert said(events) == text("one")
+    assert failure(events)[:2] == (502, "upstream_cut")
+
+
 def test_nothing_that_was_made_of_a_cut_answer_is_said() -> None:
     cut = Reporting(chunks=["one"])
     events = events_of(lambda: cut | StrOutputParser() | (lambda words: words) | model("two"))

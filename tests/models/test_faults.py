@@ -8,8 +8,9 @@ import struct
 from typing import Any
 
 import pytest
-from pydantic_ai import Agent
+from pydantic_ai import Agent, BinaryContent
 from pydantic_ai.models.fallback import FallbackModel
+from pydantic_ai.models.test import TestModel
 from tests.models.faults import (
     QUICK,
     SLOW,
@@ -28,11 +29,12 @@ from tests.models.upstream import (
     Call,
     Script,
     Upstream,
+    chunk,
     event,
     text,
 )
 
-from launchpad.errors import UpstreamError, UpstreamTimeoutError
+from launchpad.errors import RequestError, UpstreamError, UpstreamTimeoutError
 from launchpad.events import TextDelta
 from launchpad.models import build_model
 from launchpad.models.agents.streaming_model import StreamingModel, live_stream
@@ -240,6 +242,39 @@ def test_a_stream_that_goes_wrong(rest: list[bytes], wanted: tuple[int, str], li
 
 
 @pytest.mark.parametrize("live", [True, False])
+@pytest.mark.parametrize("reason", ["error", "abort", "insufficient_system_resource"])
+@pytest.mark.parametrize("how", ["streamed", "whole"])
+def test_an_answer_that_its_server_gave_up(how: str, reason: str, live: bool) -> None:
+    async def script(call: Call) -> None:
+        if how == "streamed":
+            await call.stream(*text("a"), event(chunk({"content": "b"}, reason)), DONE)
+        else:
+            message = {"role": "assistant", "content": "ab"}
+            await call.refuse(200, {"choices": [{"message": message, "finish_reason": reason}]})
+
+    found, heard = fail(script, live=live)
+    assert (found.status, found.code) == (502, "upstream_cut")
+    assert found.detail == f"its finish reason is {reason!r}"
+    if live:
+        assert "".join(heard) == "ab"
+
+
+@pytest.mark.parametrize("reason", ["model_length", "max_tokens"])
+def test_an_answer_that_is_cut_by_length_in_other_words(reason: str) -> None:
+    async def script(call: Call) -> None:
+        await call.stream(*text("a"), event(chunk({}, reason)), DONE)
+
+    async def body(server: Upstream) -> object:
+        async with server.agent().run_stream("Hello") as result:
+            live = live_stream(result.run_id)
+            assert live is not None
+            assert [one async for one in live.events("Node", structured=False)]
+            return live.finish_reason
+
+    assert run(script, body) == "length"
+
+
+@pytest.mark.parametrize("live", [True, False])
 def test_a_reset_right_behind_the_first_token(live: bool) -> None:
     async def script(call: Call) -> None:
         await call.start()
@@ -413,3 +448,25 @@ def test_when_all_fallbacks_fail_the_last_says_why() -> None:
 
 
 # Leaving
+
+
+class Broken(TestModel):
+    """Fails for a reason of its own."""
+
+    def request_stream(self, *args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError("a bug")
+
+
+@pytest.mark.parametrize(
+    ("model", "kind", "words"), [(None, RequestError, "video/mp4"), (Broken(), RuntimeError, "bug")]
+)
+def test_an_agent_s_file_that_its_model_cannot_be_sent(
+    model: Broken | None, kind: type[Exception], words: str
+) -> None:
+    async def body(server: Upstream) -> None:
+        agent = server.agent() if model is None else Agent(StreamingModel(model))
+        async with agent.run_stream(["See", BinaryContent(b"..", media_type="video/mp4")]):
+            pass
+
+    with pytest.raises(kind, match=words):
+        run(never, body)

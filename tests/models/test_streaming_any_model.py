@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from pydantic import BaseModel
 from pydantic_ai import Agent, ToolDefinition
 from pydantic_ai.exceptions import ModelHTTPError
 from pydantic_ai.messages import ModelMessage
+from pydantic_ai.models import StreamedResponse
 from pydantic_ai.models.function import (
     AgentInfo,
     DeltaThinkingPart,
@@ -19,6 +21,7 @@ from pydantic_ai.models.function import (
     FunctionModel,
 )
 from pydantic_ai.models.test import TestModel
+from pydantic_ai.models.wrapper import WrapperModel
 
 from launchpad.errors import UpstreamError
 from launchpad.events import (
@@ -74,6 +77,34 @@ def test_a_refusals_words() -> None:
         assert live.usage is not None
 
     asyncio.run(main())
+
+
+class GivesUp(WrapperModel):
+    """Says what it wraps, and that the provider gave the answer up."""
+
+    @asynccontextmanager
+    async def request_stream(self, *args: Any, **kwargs: Any) -> AsyncIterator[StreamedResponse]:
+        async with super().request_stream(*args, **kwargs) as response:
+            response.finish_reason = "error"
+            response.provider_details = {"finish_reason": "MALFORMED_FUNCTION_CALL"}
+            yield response
+
+
+def test_an_answer_that_its_provider_gave_up() -> None:
+    heard: list[Delta] = []
+
+    async def main() -> None:
+        agent = Agent(StreamingModel(GivesUp(says("a", "b"))))
+        async with agent.run_stream("Hello") as result:
+            live = live_stream(result.run_id)
+            assert live is not None
+            async for one in live.events(N, structured=False):
+                heard.append(one)  # noqa: PERF401 - an error follows, which would take a list along
+
+    with pytest.raises(UpstreamError, match="ended early") as failure:
+        asyncio.run(main())
+    assert heard == [TextDelta(N, "a"), TextDelta(N, "b")]
+    assert failure.value.detail == "its finish reason is 'MALFORMED_FUNCTION_CALL'"
 
 
 def test_text_and_thinking() -> None:

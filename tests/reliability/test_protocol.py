@@ -210,6 +210,60 @@ def test_a_body_that_breaks_off_in_garbage_within_its_answer_cuts_it() -> None:
                 read_all(client)
 
 
+NAMES_A_HOST = [
+    (b"HTTP/1.1", b"", False),
+    (b"HTTP/1.1", b"host: 127.0.0.1\r\nhost: 127.0.0.1\r\n", False),
+    (b"HTTP/1.0", b"host: 127.0.0.1\r\nhost: 127.0.0.1\r\n", False),
+    (b"HTTP/1.1", b"host: 127.0.0.1 evil\r\n", False),
+    (b"HTTP/1.1", b"host: 127.0.0.1/v1\r\n", False),
+    (b"HTTP/1.1", b"host: user@127.0.0.1\r\n", False),
+    (b"HTTP/1.0", b"", True),
+    (b"HTTP/1.1", b"host:\r\n", True),
+    (b"HTTP/1.1", b"host: [::1]:8080\r\n", True),
+    (b"HTTP/1.1", b"host: my_service.local:\r\n", True),
+    (b"HTTP/1.1", b"host: xn--bcher-kva.example:80\r\n", True),
+]
+
+
+@pytest.mark.parametrize(("version", "lines", "taken"), NAMES_A_HOST)
+def test_a_request_names_one_host(version: bytes, lines: bytes, taken: bool) -> None:
+    """RFC 9112, 3.2."""
+    with Served(FLOWS) as served, connected(served) as client:
+        client.sendall(b"GET /health " + version + b"\r\n" + lines + b"\r\n")
+        head, _, body = read_until(client, b"}").partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 200 " if taken else b"HTTP/1.1 400 ")
+    assert taken or b'"invalid_host"' in body
+    assert b"\r\ndate: " in head, "as every answer has one (RFC 9110, 6.6.1)"
+
+
+def test_trailers_are_no_headers(upstream: ScriptedUpstream) -> None:
+    """RFC 9110, 6.5.1."""
+    upstream.script_all(Chunk("hello"))
+    body = json.dumps(chat("talk")).encode()
+    head = f"POST {CHAT} HTTP/1.1\r\nhost: 127.0.0.1\r\ntransfer-encoding: chunked\r\n"
+    whole = b"%b\r\n%x\r\n%b\r\n0\r\n%b: %b\r\n\r\n"
+    with Served(FLOWS, api_keys="me=key-one") as served, connected(served) as client:
+        client.sendall(whole % (head.encode(), len(body), body, b"x-api-key", b"key-one"))
+        assert read_until(client, b"}}").startswith(b"HTTP/1.1 401 ")
+        head += "x-api-key: key-one\r\n"
+        client.sendall(whole % (head.encode(), len(body), body, b"content-encoding", b"gzip"))
+        assert b"[DONE]" in read_until(client, b"[DONE]\n\n\r\n0\r\n\r\n")
+
+
+@pytest.mark.parametrize(("version", "told"), [("1.0", False), ("1.1", True)])
+def test_a_client_of_http_1_0_is_not_told_to_continue(
+    upstream: ScriptedUpstream, version: str, told: bool
+) -> None:
+    """RFC 9110, 10.1.1."""
+    upstream.script_all(Chunk("hello"))
+    whole = request("talk", "expect: 100-continue").replace(b"HTTP/1.1", f"HTTP/{version}".encode())
+    with Served(FLOWS) as served, connected(served) as client:
+        client.sendall(whole)
+        answer = read_until(client, b"[DONE]")
+    assert answer.startswith(b"HTTP/1.1 100 ") == told
+    assert b"HTTP/1.1 200 " in answer
+
+
 def test_trailers_without_end_get_431_too(upstream: ScriptedUpstream) -> None:
     start = f"POST {CHAT} HTTP/1.1\r\nhost: 127.0.0.1\r\ntransfer-encoding: chunked\r\n\r\n"
     with Served(FLOWS) as served:

@@ -40,8 +40,8 @@ def create_app(registry: Registry | None = None, settings: Settings | None = Non
         # A path with a slash too many is unknown like any other: Starlette's redirect names scheme
         # and host as this server sees them, which behind a proxy are not the client's.
         redirect_slashes=False,
-        docs_url=None,
-        redoc_url=None,
+        # The routes read their bodies themselves, so a description made of them would be empty.
+        openapi_url=None,
         # Runs are observed by `core.observed`. FastAPI's own spans would wrap every chunk's send
         # as soon as any tracer is set up, Langfuse's for instance.
         telemetry={"tracing": False, "metrics": False, "logs": False},

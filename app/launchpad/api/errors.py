@@ -23,6 +23,8 @@ from launchpad.wire.openai_chat.errors import (
 
 NOTHING = HTTPStatus.NOT_FOUND.phrase
 """What Starlette says where no route is found; a user's own 404 says what it is about."""
+WRONG_METHOD = HTTPStatus.METHOD_NOT_ALLOWED.phrase
+"""The same of a method that a route does not take."""
 SERVED = (
     "This server answers POST /v1/chat/completions, GET /v1/models, POST and GET /chat/stream and "
     "/chat/stream-meta, GET /health and GET /metrics."
@@ -47,6 +49,9 @@ def error_response(error: Exception) -> Response:
         words = words_of(error)
         if error.status_code == 404 and words == NOTHING:
             words = "There is nothing here. " + SERVED
+        elif error.status_code == 405 and words == WRONG_METHOD:
+            allowed = (error.headers or {}).get("Allow", "")
+            words = f"Use {', '.join(sorted(allowed.split(', ')))} here." if allowed else words
         body = http_error_body(error.status_code, words)
         response = _json(error.status_code, body, headers)
         response.headers.update(error.headers or {})

@@ -107,7 +107,8 @@ async def _open_usually(
     learnt: tuple[LearntRequests, PlainRequest] | None,
 ) -> AsyncGenerator[LiveStream]:
     """By `pydantic_ai.direct`; `learnt` takes note of what was sent."""
-    with Opening(model, settings, parameters or ModelRequestParameters(), scope) as asked:
+    wanted = parameters or ModelRequestParameters()
+    with Opening(model, settings, wanted, scope, messages) as asked:
         async with model_request_stream(
             model,
             messages,

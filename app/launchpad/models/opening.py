@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from pydantic_ai.exceptions import UserError
+from pydantic_ai.messages import BinaryContent, ModelRequest, UserPromptPart
 from pydantic_ai.models.fallback import FallbackModel
 from pydantic_ai.models.wrapper import WrapperModel
 
-from launchpad.errors import UnsupportedParameterError
+from launchpad.errors import RequestError, UnsupportedParameterError
 from launchpad.models.error_bodies import safe_words
 from launchpad.models.openai_compatible.client import Opened, listen, stop_listening
 from launchpad.models.openai_compatible.client_form import ClientForm
@@ -18,9 +19,25 @@ from launchpad.models.scope import RequestScope, merged_parameters
 
 if TYPE_CHECKING:
     from pydantic_ai import ModelSettings
+    from pydantic_ai.messages import ModelMessage
     from pydantic_ai.models import Model, ModelRequestParameters
 
 __all__ = ["Opening"]
+
+_UNSENDABLE = frozenset(
+    {
+        AssertionError,
+        NotImplementedError,
+        RuntimeError,
+        UnicodeDecodeError,
+        UserError,
+        ValueError,
+    }
+)
+"""What pydantic-ai's models raise for a file that has no form in their provider's API.
+
+Just these: what it makes of a provider's own answer derives from them.
+"""
 
 
 class Opening:
@@ -28,7 +45,8 @@ class Opening:
 
     `parameters` become the agent's own with the form that `scope` has, None where the client's
     form is not for this model. Where the model cannot be asked for that form, leaving raises
-    `UnsupportedParameterError`.
+    `UnsupportedParameterError`; where `messages` have a file that it cannot be sent,
+    `RequestError`.
     """
 
     def __init__(
@@ -37,8 +55,10 @@ class Opening:
         settings: ModelSettings | None,
         parameters: ModelRequestParameters,
         scope: RequestScope | None,
+        messages: Sequence[ModelMessage] = (),
     ) -> None:
         self._model = model
+        self._messages = messages
         self._settings = settings
         self._own = parameters
         self._scope = scope
@@ -72,6 +92,15 @@ class Opening:
             raise UnsupportedParameterError(
                 f"The model cannot be asked for this {param!r}: {words}", param=param
             ) from error
+        if type(error) in _UNSENDABLE and _is_of_pydantic_ai(error):
+            kinds = ", ".join(dict.fromkeys(_files_in(self._messages)))
+            if kinds:
+                why = " as the text that it says it is" if isinstance(error, UnicodeError) else ""
+                raise RequestError(
+                    f"The model cannot be sent a file of this request{why}: {kinds}.",
+                    param="messages",
+                    code="unsupported_file",
+                ) from error
 
     def _refused(self) -> str | None:
         """Which part of the client's form a model does not take, where that is what it is about."""
@@ -101,6 +130,25 @@ def _form(scope: RequestScope | None, parameters: ModelRequestParameters) -> Cli
     # An agent's own output comes before the client's format: see `merged_parameters`.
     wanted = scope.response_format if parameters.output_mode == "text" else None
     return ClientForm({tool.name: tool for tool in scope.client_tools}, wanted)
+
+
+def _is_of_pydantic_ai(error: BaseException | None) -> bool:
+    """Whether its own code raised it, not what that calls."""
+    trace = error.__traceback__ if error is not None else None
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    name: object = trace.tb_frame.f_globals.get("__name__") if trace is not None else None
+    return isinstance(name, str) and name.startswith("pydantic_ai.")
+
+
+def _files_in(messages: Sequence[ModelMessage]) -> Iterator[str]:
+    """The media types of what users sent beside words and images."""
+    requests = [message for message in messages if isinstance(message, ModelRequest)]
+    for part in [part for request in requests for part in request.parts]:
+        if isinstance(part, UserPromptPart) and not isinstance(part.content, str):
+            for content in part.content:
+                if isinstance(content, BinaryContent) and not content.is_image:
+                    yield content.media_type
 
 
 def _asked(model: Any) -> Iterator[Model]:

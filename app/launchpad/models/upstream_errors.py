@@ -187,9 +187,11 @@ def in_stream_error(said: object) -> UpstreamError:
     return found
 
 
-def cut() -> UpstreamError:
-    """The error for an answer that ended without a finish reason."""
-    return UpstreamError("The model provider's answer ended early.", code="upstream_cut")
+def cut(detail: str | None = None) -> UpstreamError:
+    """The error for an answer that ended early; what shows that it did is for the log."""
+    found = UpstreamError("The model provider's answer ended early.", code="upstream_cut")
+    found.detail = detail
+    return found
 
 
 def unreadable() -> UpstreamError:

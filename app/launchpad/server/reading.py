@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import httptools
@@ -39,6 +40,13 @@ UNREADABLE = _answer(
     b"invalid_http",
     b"This cannot be read as an HTTP request. Check its first line, its headers and its length.",
 )
+NO_HOST = _answer(
+    b"400 Bad Request",
+    b"invalid_host",
+    b"An HTTP/1.1 request has one Host header, with a host's name in it.",
+)
+HOST = re.compile(rb"(?:\[[\w:.~%-]+\]|[\w.~!$&'()*+,;=%-]*)(?::\d*)?")
+"""A host and its port, as RFC 3986 (3.2.2) has them."""
 UPGRADES = frozenset({b"upgrade", b"http2-settings"})
 
 
@@ -48,6 +56,10 @@ class ReadingProtocol(HttpToolsProtocol):
     - A request that does not get complete is given up after the keep-alive time without a byte.
     - A request whose headers have no end gets 431, and what is no request 400, in the form of all
       errors. They do not come within another answer, which is left whole.
+    - So does one that does not name its host, or names two (RFC 9112, 3.2).
+    - What stands behind a body in chunks is no header of the request (RFC 9110, 6.5.1): uvicorn
+      takes an API key from there, or leaves it, as the segments of TCP happen to fall.
+    - A client of HTTP/1.0 is sent no `100 Continue` (RFC 9110, 15.2).
     - A client that has sent its next requests already (pipelining) is seen leaving too.
     - An upgrade that is not offered is ignored, as HTTP has it; uvicorn loses the body then.
     """
@@ -57,7 +69,9 @@ class ReadingProtocol(HttpToolsProtocol):
         self._running: Cycle | None = None
         self._head = 0
         """Bytes received since the last part of a body, or the last request's end."""
-        self._too_large = self._refused = False
+        self._refused = False
+        self._refusal = UNREADABLE
+        """What a request is told that cannot be taken."""
         self._ahead = 0
         """Bytes received while requests wait for their turn."""
 
@@ -85,7 +99,7 @@ class ReadingProtocol(HttpToolsProtocol):
         try:
             self._parse(data)
         except httptools.HttpParserError:
-            self._refuse(TOO_LARGE if self._too_large else UNREADABLE)
+            self._refuse(self._refusal)
             return
         if self._head > MAX_HEAD:
             self._refuse(TOO_LARGE)
@@ -109,10 +123,24 @@ class ReadingProtocol(HttpToolsProtocol):
         """Called by the parser."""
         # `_head` may hold a part of the body, which came with it.
         if self._head > MAX_HEAD and self._size_of_head() > MAX_HEAD:
-            self._too_large = True
+            self._refusal = TOO_LARGE
             raise ValueError("the request's head is too large")
-        if not self._ignores_upgrade():
-            super().on_headers_complete()
+        if self._ignores_upgrade():
+            return
+        self._check_host()
+        if self.expect_100_continue and self.parser.get_http_version() == "1.0":
+            self.expect_100_continue = False
+        super().on_headers_complete()
+        # The parser's callback tells trailers as it tells headers.
+        self.headers = []
+
+    def _check_host(self) -> None:
+        hosts = [value for name, value in self.headers if name == b"host"]
+        if len(hosts) == 1 and HOST.fullmatch(hosts[0]):
+            return
+        if hosts or self.parser.get_http_version() != "1.0":
+            self._refusal = NO_HOST
+            raise ValueError("the request does not name one host")
 
     def on_body(self, body: bytes) -> None:
         """Called by the parser; how much of it may come is the application's to say."""
@@ -181,7 +209,10 @@ class ReadingProtocol(HttpToolsProtocol):
             self._say_last(answer)
 
     def _say_last(self, answer: bytes) -> None:
-        self.transport.write(answer)
+        status, line_end, rest = answer.partition(b"\r\n")
+        # `Date`, which every answer has (RFC 9110, 6.6.1).
+        common = [b"%b: %b\r\n" % header for header in self.server_state.default_headers]
+        self.transport.write(b"".join((status, line_end, *common, rest)))
         # Closed at once, what it still sends would reset the connection under the answer.
         self.loop.call_later(LINGER, self.transport.close)
 

@@ -103,6 +103,36 @@ def complaint(value: Any) -> dict[str, Any]:
             "not valid base64",
         ),
         (
+            {
+                "messages": [
+                    {
+                        "role": "user",
+                        "content": [
+                            {"type": "image_url", "image_url": {"url": "data:image;base64,AAAA"}}
+                        ],
+                    }
+                ]
+            },
+            "messages[0].content[0].image_url.url",
+            "invalid_value",
+            "a media type has the form type/subtype",
+        ),
+        (
+            {
+                "messages": [
+                    {
+                        "role": "user",
+                        "content": [
+                            {"type": "file", "file": {"file_data": f"data:a/{'b' * 128};base64,"}}
+                        ],
+                    }
+                ]
+            },
+            "messages[0].content[0].file.file_data",
+            "invalid_value",
+            "a media type has the form type/subtype",
+        ),
+        (
             {"messages": [{"role": "tool", "content": "x", "tool_call_id": "nobody"}]},
             "messages[0].tool_call_id",
             "invalid_value",

@@ -26,6 +26,7 @@ from langchain_core.runnables.base import RunnableBindingBase
 
 from launchpad.errors import UpstreamError
 from launchpad.events import FinishReason, Usage
+from launchpad.models.openai_compatible.finish_reasons import BREAKS_OFF
 from launchpad.models.upstream_errors import cut, unreadable
 
 if TYPE_CHECKING:
@@ -209,7 +210,9 @@ def reason_of(message: AIMessage) -> FinishReason | None:
         # OpenAI's Responses API.
         details: dict[str, Any] = said.get("incomplete_details") or {}
         reason = details.get("reason") or said["status"]
-    return _REASONS.get(str(reason).lower(), "stop") if reason else None
+    name = str(reason).lower() if reason else ""
+    # None, as of one that was cut, so that it counts as that where the provider reports each.
+    return _REASONS.get(name, "stop") if name and name not in BREAKS_OFF else None
 
 
 def usage_of(counted: UsageMetadata) -> Usage:

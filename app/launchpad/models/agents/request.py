@@ -119,7 +119,7 @@ class AgentRequest:
         sent: ChatStream | Exception | None = None,
         learns: tuple[LearntRequests, PlainRequest] | None = None,
     ) -> tuple[LiveStream, StreamedResponse]:
-        asked = Opening(self._model, self._settings, self._parameters, self._scope)
+        asked = Opening(self._model, self._settings, self._parameters, self._scope, self._messages)
         stack.enter_context(asked)
         with hand_over(sent):
             response = await stack.enter_async_context(self._asked(asked.parameters))

@@ -45,7 +45,7 @@ class ChatLive(LiveStream):
                 text = ReasoningDelta if self._thinking else say.text_type
             if out:
                 yield out
-        if rest := say.end():
+        if rest := say.end(self._ended_for):
             yield rest
         self.finish_reason = say.reason(self._ended_for)
         self.hid_calls = say.hides_calls

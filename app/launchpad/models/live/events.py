@@ -21,7 +21,7 @@ from pydantic_ai.messages import (
 from launchpad.events import Delta, ReasoningDelta, RefusalDelta, Usage
 from launchpad.models.live.responses import TeeResponse
 from launchpad.models.live.stream import LiveStream, Names, Speech
-from launchpad.models.upstream_errors import as_upstream_error
+from launchpad.models.upstream_errors import as_upstream_error, cut
 
 __all__ = ["EventLive", "deltas_of", "usage_of"]
 
@@ -55,9 +55,12 @@ class EventLive(LiveStream):
                 out += deltas_of(event, say)
             if out:
                 yield out
-        if rest := say.end():
-            yield rest
         whole = response.get()
+        if rest := say.end(whole.finish_reason):
+            yield rest
+        if whole.finish_reason == "error":
+            raw = (whole.provider_details or {}).get("finish_reason")
+            raise cut(f"its finish reason is {raw or 'error'!r}")
         self.finish_reason = say.reason(whole.finish_reason)
         self.hid_calls = say.hides_calls
         self.usage = usage_of(whole.usage)

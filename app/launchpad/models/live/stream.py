@@ -19,6 +19,8 @@ from launchpad.stream.partial_json.around import DocumentText
 _FINISH_REASONS: dict[str, FinishReason] = {
     "stop": "stop",
     "length": "length",
+    "max_tokens": "length",
+    "model_length": "length",
     "tool_calls": "tool_calls",
     "function_call": "tool_calls",
     "tool_call": "tool_calls",
@@ -116,12 +118,21 @@ class Speech:
         held = [call for call in self._calls.values() if call.name == tool]
         return [delta for call in held for delta in self._tell(call)]
 
-    def end(self) -> list[Delta]:
-        """The answer is over: what was held back of it comes out."""
-        if self._document is None and not self._unsettled:
+    def end(self, raw: str | None) -> list[Delta]:
+        """The answer is over, for the reason `raw`: what was held back of it comes out."""
+        if self._document is None and not self._calls:
             return []
         rest = self._document.end() if self._document is not None else ""
-        return [*([JsonDelta(self.node, rest)] if rest else ()), *self._end_names()]
+        return [
+            *([JsonDelta(self.node, rest)] if rest else ()),
+            *self._end_names(),
+            *(self._no_arguments() if self.reason(raw) == "tool_calls" else ()),
+        ]
+
+    def _no_arguments(self) -> list[Delta]:
+        """An object for calls whose upstream gave nothing, which no client could parse."""
+        silent = [call.index for call in self._calls.values() if not call.argued]
+        return [ToolCallDelta(self.node, index, "{}") for index in silent if index is not None]
 
     def _end_names(self) -> list[Delta]:
         """The answer, or what stood before another call, is over: every name is complete."""
@@ -194,6 +205,7 @@ class Speech:
         if not call.settled or not (output or self._names.shows(call.name)):
             return []
         words, call.waiting = call.waiting, ""
+        call.argued = call.argued or bool(words)
         if output:
             return [JsonDelta(self.node, words)] if words and self._structured else []
         if call.index is None:
@@ -210,6 +222,8 @@ class _Call:
     waiting: str = ""
     settled: bool = False
     """Its name is complete."""
+    argued: bool = False
+    """Arguments came."""
     index: int | None = None
 
 

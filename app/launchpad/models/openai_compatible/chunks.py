@@ -84,7 +84,7 @@ class GarbageError(ValueError):
 
 
 class UpstreamSaidError(ValueError):
-    """The upstream put an error object into the stream. `error` is what it said."""
+    """The upstream put an error into the stream, or ended it for one. `error` is what it said."""
 
     def __init__(self, error: object) -> None:
         super().__init__("the upstream reported an error")

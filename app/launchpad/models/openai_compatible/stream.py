@@ -245,7 +245,7 @@ class ChatStream:
         if isinstance(fault, UpstreamSaidError):
             self._fail(in_stream_error(fault.error), fault)
         elif isinstance(fault, BrokenOffError):
-            self._fail(cut(), fault)
+            self._fail(cut(str(fault)), fault)
         elif self._decoder.finished:
             # The answer is whole; what follows it is none of it.
             self._end(fault)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, cast
 from urllib.parse import unquote_to_bytes
@@ -37,6 +38,8 @@ __all__ = [
 
 AUDIO_TYPES = {"wav": "audio/wav", "mp3": "audio/mpeg"}
 """The media types of `input_audio.format`."""
+_MEDIA_TYPE = re.compile(r"[\w!#$&^.+*-]{1,127}/[\w!#$&^.+*-]{1,127}", re.ASCII)
+"""RFC 6838, 4.2; and the `*` that a media range has (RFC 9110, 12.5.1)."""
 
 
 class ChatModel(BaseModel):
@@ -81,7 +84,10 @@ def decode_data_url(url: str) -> tuple[bytes, str]:
     if not url.startswith("data:") or not marker:
         raise ValueError("a data URL has the form data:<media type>;base64,<data>")
     body = unquote_to_bytes(data).decode("latin-1") if "%" in data else data
-    return decode_base64(body), head.partition(";")[0] or "text/plain"
+    media_type = head.partition(";")[0].strip() or "text/plain"
+    if not _MEDIA_TYPE.fullmatch(media_type):
+        raise ValueError("a media type has the form type/subtype")
+    return decode_base64(body), media_type
 
 
 class TextPart(ChatModel):
