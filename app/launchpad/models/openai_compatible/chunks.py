@@ -286,11 +286,14 @@ class ChunkDecoder:
         if not reason:
             return ""
         # Some servers have one in every chunk: with the first, or again with words, it is no end.
-        delta = as_object(choice.get("delta"))
-        says = any(value for name, value in delta.items() if name != "role")
-        self.ending = self._head is not None and not (says and self.finished)
+        self.ending = self._head is not None and not (self.finished and _says_more(choice))
         self.finished = True
         return reason
+
+
+def _says_more(choice: Chunk) -> bool:
+    delta = as_object(choice.get("delta"))
+    return any(value for name, value in delta.items() if name != "role")
 
 
 def _with_delta(chunk: Chunk, data: bytes) -> bytes:
