@@ -99,9 +99,9 @@ def _beyond(counts: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
     """
     found = dict(counts)
     for name, count in counts.items():
-        if isinstance(count, dict):
+        if details := as_object(count):
             known[name] = as_object(known.get(name))
-            found[name] = _beyond(as_object(count), known[name])
+            found[name] = _beyond(details, known[name])
         elif type(count) is int:
             noted = known.get(name)
             before = noted if type(noted) is int else 0
