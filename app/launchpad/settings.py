@@ -33,6 +33,9 @@ _PREFIX = "LAUNCHPAD_"
 _OWN_VARIABLES = frozenset({"TARGET", "LOCAL_MODEL_URL", "LOCAL_MODEL_KEY"})
 """What a process tells the processes that it starts."""
 
+_WITHOUT_HOST = frozenset({"*", "null", "file://"})
+"""Origins of no host; Android's web views call a page of the device's `file://`."""
+
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 
@@ -133,7 +136,7 @@ class Settings(BaseSettings):
     def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         # What a browser sends is scheme, host and port: with more or less none ever matches.
         for one in value:
-            if one not in {"*", "null"} and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/?#]+", one):
+            if one not in _WITHOUT_HOST and not re.fullmatch(r"[a-z][a-z0-9+.-]*://[^/?#]+", one):
                 raise ValueError(f"{one!r} is no origin; write it as https://app.example, or *")
         return value
 

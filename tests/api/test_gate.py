@@ -145,6 +145,7 @@ def test_what_no_browser_sends_is_no_origin(origin: str) -> None:
     with pytest.raises(ValidationError, match="is no origin; write it as"):
         settings(cors_origins=f"https://one.example,{origin}")
     assert settings(cors_origins="http://localhost:3000,null").cors_origins[1] == "null"
+    assert settings(cors_origins="file://").cors_origins == ("file://",), "Android's web views"
 
 
 def test_cors_is_off_until_origins_are_named(server: Server) -> None:

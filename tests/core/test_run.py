@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import threading
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
@@ -172,6 +173,28 @@ def test_what_is_no_output_is_told_so() -> None:
     for node, words in ((Forgets, "returned a coroutine; write await"), (Loses, "would be lost")):
         with pytest.raises(NodeError, match=f"{node.__name__}: .*{words}"):
             flow(NodeConfig(node=node)).run({})
+
+
+def test_a_copy_of_the_context_is_as_good() -> None:
+    class Copies(Node):
+        async def process(self, task_context: TaskContext) -> Any:
+            self.save_output("kept")
+            return copy.copy(task_context)
+
+    assert flow(NodeConfig(node=Copies)).run({}).nodes == {"Copies": "kept"}
+
+
+def test_an_output_may_be_a_task_for_a_later_node() -> None:
+    class Begins(Node):
+        async def process(self, task_context: TaskContext) -> Any:
+            return asyncio.ensure_future(asyncio.sleep(0, "found"))
+
+    class Awaits(Node):
+        async def process(self, task_context: TaskContext) -> Any:
+            return await task_context.get_output(Begins)
+
+    nodes = flow(NodeConfig(node=Begins, connections=[Awaits]), NodeConfig(node=Awaits))
+    assert nodes.run({}).get_output(Awaits) == "found"
 
 
 def test_a_node_that_is_processed_by_a_test_is_made_with_its_context() -> None:

@@ -447,5 +447,19 @@ def test_a_config_may_be_given_in_other_ways() -> None:
         define(start=type("Free", (AgentNode,), {"get_agent_config": one}))
 
 
+def test_a_plain_node_s_methods_may_have_any_name() -> None:
+    class Own(Node):
+        def get_agent_config(self, tier: str) -> str:
+            return tier
+
+        async def get_runnable(self) -> str:
+            return "run"
+
+        async def process(self, task_context: TaskContext) -> Any:
+            return self.get_agent_config("gold ") + await self.get_runnable()
+
+    assert define(start=Own)().run({}).nodes == {"Own": "gold run"}
+
+
 def test_a_rule_that_needs_arguments_may_be_an_instance() -> None:
     assert routing_by(RuleOfAWord("tea"))().run({}).should_stop is False

@@ -10,12 +10,13 @@ from pydantic_ai.messages import ModelRequest
 from tests.models.faults import run
 from tests.models.test_after_the_finish import READERS
 from tests.models.test_malformed import outcomes, streaming
-from tests.models.upstream import DONE, STOP, Call, Upstream, chunk, event, text
+from tests.models.upstream import DONE, STOP, Call, Upstream, chunk, event, text, usage
 
 from launchpad.errors import UpstreamError
 from launchpad.events import TextDelta
 from launchpad.models.direct import OpenAnswer
 from launchpad.models.openai_compatible.watchdog import GRACE
+from launchpad.settings import Settings
 
 
 def ended(reason: str, **delta: Any) -> bytes:
@@ -96,3 +97,27 @@ def test_one_in_every_chunk_is_no_end(pieces: list[bytes]) -> None:
         return {words for words, _, _ in heard}
 
     assert run(script, body) <= {"ab", "abc"}
+
+
+@pytest.mark.parametrize(
+    ("pieces", "stall"),
+    [
+        ([ended("stop", content="ab")], 0.2),
+        ([ended("stop", content="a"), ended("stop", content="b")], 0.2),
+        ([ended("stop", content="ab"), usage(5, 3)], 60.0),
+    ],
+)
+def test_silence_behind_words_with_the_reason_is_an_end(pieces: list[bytes], stall: float) -> None:
+    """No timeout: the answer is whole. Behind its token counts nothing more is waited for."""
+
+    async def script(call: Call) -> None:
+        await call.start()
+        await call.send(b"".join(pieces))
+        await call.wait_closed()
+
+    async def body(server: Upstream) -> Any:
+        settings = Settings(stall_timeout=stall)
+        async with asyncio.timeout(20), server.agent(settings).run_stream("Hello") as result:
+            return await result.get_output(), result.response.finish_reason
+
+    assert run(script, body) == ("ab", "stop")

@@ -269,3 +269,8 @@ def test_a_number_as_text(number: float) -> None:
 def test_a_time_with_a_fraction() -> None:
     pieces = [event({**chunk({"content": word}), "created": 1700000000.25}) for word in "ab"]
     assert outcomes(streaming(*pieces, STOP)) == "ab"
+
+
+def test_a_status_that_is_none_of_failure_is_no_error() -> None:
+    passing = event({"code": 200, "message": "ok"})
+    assert outcomes(streaming(*text("a"), passing, *text("b"), STOP, DONE)) == "ab"

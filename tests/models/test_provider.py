@@ -13,6 +13,7 @@ from pydantic_ai import NativeOutput, PromptedOutput, ToolOutput
 from pydantic_ai.exceptions import ModelHTTPError
 from pydantic_ai.messages import ModelMessage, ModelRequest, UserPromptPart
 from pydantic_ai.models import ModelRequestParameters
+from pydantic_ai.models.test import TestModel
 
 from launchpad.errors import ConfigurationError
 from launchpad.models import (
@@ -290,6 +291,22 @@ def test_a_config_of_wrong_types_says_what_to_write(fields: dict[str, Any], word
     given = {"model_provider": P.OPENAI, "model_name": "x", "api_key": "k", **fields}
     with pytest.raises(ConfigurationError, match=words):
         build_agent(AgentConfig(**given), streaming=True, settings=SETTINGS)
+
+
+@pytest.mark.parametrize(
+    ("fields", "sent"),
+    [
+        ({"system_prompt": None, "retries": None}, []),
+        ({"system_prompt": lambda: "Be brief."}, ["Be brief."]),
+        ({"system_prompt": ["Be brief.", lambda: "Be kind."]}, ["Be brief.", "Be kind."]),
+    ],
+)
+def test_a_prompt_may_be_a_function_or_none(fields: dict[str, Any], sent: list[str]) -> None:
+    given = {"model_provider": P.OPENAI, "model_name": "x", "api_key": "k", **fields}
+    agent = build_agent(AgentConfig(**given), streaming=True, settings=SETTINGS)
+    said = asyncio.run(agent.run("Hello", model=TestModel())).all_messages()[0]
+    assert isinstance(said, ModelRequest)
+    assert (said.instructions or "").split("\n\n") == (sent or [""])
 
 
 @pytest.mark.parametrize(

@@ -47,6 +47,20 @@ def test_the_last_counts_are_the_answer_s(asked: bool) -> None:
     run(streaming(*SAID), body)
 
 
+@pytest.mark.parametrize("later", [[counts(0, 3)], [counts(0, 1), counts(11, 3, 2)]])
+def test_a_count_that_falls_takes_nothing_back(later: list[dict[str, Any]]) -> None:
+    first = chunk({"role": "assistant", "content": "a"}, usage=counts(11, 1))
+    others = [event(chunk({}, usage=usage)) for usage in later]
+    pieces = [event(first), *others, event(chunk({}, "stop")), DONE]
+
+    async def body(server: Upstream) -> None:
+        async with server.agent().run_stream("Hello") as result:
+            assert await result.get_output() == "a"
+        assert (result.usage.input_tokens, result.usage.output_tokens) == (11, 3)
+
+    run(streaming(*pieces), body)
+
+
 def test_each_request_of_an_agent_counts() -> None:
     async def script(call: Call) -> None:
         if call.body["messages"][-1]["role"] == "tool":

@@ -219,6 +219,7 @@ NAMES_A_HOST = [
     (b"HTTP/1.1", b"host: user@127.0.0.1\r\n", False),
     (b"HTTP/1.0", b"", True),
     (b"HTTP/1.1", b"host:\r\n", True),
+    (b"HTTP/1.1", b"host: 127.0.0.1 \t\r\n", True),
     (b"HTTP/1.1", b"host: [::1]:8080\r\n", True),
     (b"HTTP/1.1", b"host: my_service.local:\r\n", True),
     (b"HTTP/1.1", b"host: xn--bcher-kva.example:80\r\n", True),

@@ -14,6 +14,9 @@ from launchpad.errors import DefinitionError
 __all__ = ["check_node", "check_rule", "check_sequence", "named"]
 
 
+_NODES = Node.__module__.rpartition(".")[0] + "."
+
+
 def check_node(workflow: str, where: str, node: Any) -> None:
     """`node` has to be a Node class that can run. Raises `DefinitionError`."""
     if not (isinstance(node, type) and issubclass(node, Node)):
@@ -92,9 +95,10 @@ def _check_process(workflow: str, node: type[Node]) -> None:
 
 def _check_plain_method(workflow: str, node: type[Node], name: str) -> None:
     """What a node says of its model or chain is asked of it outside of runs, too: without more."""
-    declared: object = inspect.getattr_static(node, name, None)
-    if declared is None:
+    if not any(name in vars(base) for base in node.__mro__ if base.__module__.startswith(_NODES)):
+        # No kind of ours that asks: a method of the user's own.
         return
+    declared: object = inspect.getattr_static(node, name)
     kind = type(declared)
     is_property = issubclass(kind, property | cached_property)
     remedy = f"write def {name}(self)"

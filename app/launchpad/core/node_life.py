@@ -104,10 +104,18 @@ async def _process(node: Node, kind: Kind, context: TaskContext) -> AsyncIterato
         return aiter(cast("AsyncIterator[Any]", result))
     if _has(result, "__next__"):
         return from_thread(result)
-    if result is not None and result is not context:
+    if result is not None and not _is_its_own(context, result):
         _check_output(node.node_name, result)
         node.save_output(result)
     return None
+
+
+def _is_its_own(context: TaskContext, result: object) -> bool:
+    """Whether the node gives back its context, or a copy that keeps its outputs in the same place.
+
+    Nothing is lost by a copy but what its other fields were set to.
+    """
+    return result is context or (isinstance(result, TaskContext) and result.nodes is context.nodes)
 
 
 def _check_output(node: str, result: object) -> None:
@@ -118,12 +126,10 @@ def _check_output(node: str, result: object) -> None:
             "returned another task context than its own, which would be lost; return the one that "
             "it was given, or of another run what you want of it: context.get_output(…).",
         )
-    if inspect.isawaitable(result):
-        if inspect.iscoroutine(result):
-            result.close()
-        raise NodeError(
-            node, f"returned a {type(result).__name__}; write await before what it returns."
-        )
+    # A task or a future may be meant: begun here, for a later node to await.
+    if inspect.iscoroutine(result):
+        result.close()
+        raise NodeError(node, "returned a coroutine; write await before what it returns.")
 
 
 def _has(value: object, method: str) -> bool:

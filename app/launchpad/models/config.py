@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from types import NoneType
@@ -173,9 +173,10 @@ _FIELDS: tuple[tuple[str, Any, str], ...] = (
     ("model_name", str | None, "give the model's name, a str"),
     ("base_url", str | None, "give the address, a str"),
     ("api_key", str | None, "give the key, a str"),
-    ("system_prompt", Sequence, "give a str, or a list of these"),
+    # As for instructions, a function will do, too; and None is what a variable unset may give.
+    ("system_prompt", (Collection, Callable, NoneType), "give a str, or a list of these"),
     ("model_settings", (Mapping, NoneType), "give a mapping, such as {'temperature': 0.2}"),
-    ("retries", (int, Mapping), "give a number"),
+    ("retries", (int, Mapping, NoneType), "give a number"),
 )
 
 

@@ -136,7 +136,8 @@ class ReadingProtocol(HttpToolsProtocol):
 
     def _check_host(self) -> None:
         hosts = [value for name, value in self.headers if name == b"host"]
-        if len(hosts) == 1 and HOST.fullmatch(hosts[0]):
+        # The parser leaves white space behind a value, which is none of it (RFC 9112, 5.1).
+        if len(hosts) == 1 and HOST.fullmatch(hosts[0].strip(b" \t")):
             return
         if hosts or self.parser.get_http_version() != "1.0":
             self._refusal = NO_HOST

@@ -255,6 +255,9 @@ class ChunkDecoder:
         try:
             for choice in choices:
                 self._read(choice)
+            if not choices and chunk.get("usage"):
+                # The token counts of the whole, behind a finish reason that came with words.
+                self.ending = self.finished
         finally:
             into.append(chunk)
         return chunk

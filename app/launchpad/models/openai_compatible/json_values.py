@@ -24,11 +24,12 @@ def error_in(body: dict[str, Any]) -> object:
     """What a body or an event says went wrong; None where it is no error.
 
     It stands under `error`, or is the body itself: from older vLLM and what is made after it, and
-    from DashScope, which has no more than a code and a message there.
+    from DashScope, which has no more than a code and a message there. A code below 400 is none.
     """
     if error := body.get("error"):
         return error
-    bare = body.get("object") == "error" or (
-        "choices" not in body and body.get("code") and body.get("message")
-    )
-    return body if bare else None
+    if body.get("object") == "error":
+        return body
+    code = body.get("code")
+    failed = code >= 400 if isinstance(code, int) else bool(code)
+    return body if failed and body.get("message") and "choices" not in body else None

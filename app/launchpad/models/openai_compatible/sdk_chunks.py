@@ -43,9 +43,7 @@ class SdkChunks:
         usage = as_object(chunk.get("usage"))
         if usage and not self.counts_as_given:
             # It adds up what every chunk counts; some servers count in each what they did so far.
-            if self._counted:
-                chunk = {**chunk, "usage": _beyond(usage, self._counted)}
-            self._counted = usage
+            chunk = {**chunk, "usage": _beyond(usage, self._counted)}
         return as_sdk_chunk(chunk)
 
     def _take(self, pending: list[Item]) -> Chunk:
@@ -94,16 +92,21 @@ class SdkChunks:
         return _with_text(_text_like(chunk), text[:1])
 
 
-def _beyond(counts: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
-    """What `counts` has more than those before it, in details too."""
+def _beyond(counts: dict[str, Any], known: dict[str, Any]) -> dict[str, Any]:
+    """What `counts` has more than the highest ones so far, `known`, in details too; notes them.
+
+    A count that falls is another part's: some servers have the prompt's in the first chunk only.
+    """
     found = dict(counts)
     for name, count in counts.items():
-        known = before.get(name)
-        details = as_object(count)
-        if details:
-            found[name] = _beyond(details, as_object(known))
-        elif isinstance(count, int) and isinstance(known, int):
-            found[name] = count - known
+        if details := as_object(count):
+            known[name] = as_object(known.get(name))
+            found[name] = _beyond(details, known[name])
+        elif type(count) is int:
+            noted = known.get(name)
+            before = noted if type(noted) is int else 0
+            found[name] = max(count - before, 0)
+            known[name] = max(count, before)
     return found
 
 

@@ -98,14 +98,17 @@ class Watchdog:
 
     def finishing(self) -> None:
         """The finish reason came, and nobody waits: only the grace is waited for from now on."""
-        if self._grace is None and self._timer is not None:
-            self._grace = min(GRACE, self._patience.stall)
-            self._timer.cancel()
-            self._timer = Timer(self._loop, self._grace, self._check)
+        self._end_after(min(GRACE, self._patience.stall))
 
     def going_on(self) -> None:
-        """Words came with or behind the finish reason: more may follow in its time."""
-        self._grace = None
+        """Words came with or behind the finish reason: more may follow in their usual time."""
+        self._end_after(self._patience.stall)
+
+    def _end_after(self, grace: float) -> None:
+        if self._grace != grace and self._timer is not None:
+            self._grace = grace
+            self._timer.cancel()
+            self._timer = Timer(self._loop, grace, self._check)
 
     def stop(self) -> None:
         """Watch no more."""
