@@ -16,9 +16,9 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.models_local.conftest import why_no_model
 
 from launchpad.api.app import create_app
-from launchpad.models.local.weights import find_weights
 from launchpad.settings import Settings
 from launchpad.testing import ScriptedUpstream, serve
 from launchpad.testing.server import Server
@@ -334,10 +334,10 @@ print(json.dumps([loaded, *answers]))
 def test_all_four_on_the_model_inside_the_machine(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    for module in ("xllamacpp", "anthropic", "langchain_openai"):
+    for module in ("anthropic", "langchain_openai"):
         pytest.importorskip(module)
-    if find_weights() is None:
-        pytest.skip("the weights are not on this machine: uv sync installs them")
+    if reason := why_no_model():
+        pytest.skip(reason)
     for name in ("OPENAI_BASE_URL", "OPENAI_API_KEY", "ANTHROPIC_BASE_URL", "ANTHROPIC_API_KEY"):
         monkeypatch.delenv(name, raising=False)
     inside = Settings(_env_file=None, model="local", anthropic_model="local", local_max_tokens=24)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.models_local.conftest import why_no_model
 
 from launchpad.cli.banner import show
 from launchpad.cli.readiness import Readiness
@@ -225,7 +226,8 @@ def test_a_missing_key_is_said_at_the_start(tmp_path: Path) -> None:
 def test_the_local_model_comes_and_goes_with_the_server(
     tmp_path: Path, serve: Serve, end: signal.Signals
 ) -> None:
-    pytest.importorskip("xllamacpp")
+    if reason := why_no_model():
+        pytest.skip(reason)
     served = serve(LAUNCHPAD_LOCAL_PARALLEL="1", LAUNCHPAD_LOCAL_CONTEXT="1024")
     assert served.url
     everyone = descendants(served.process.pid)
@@ -245,7 +247,8 @@ def models(served: Served) -> set[int]:
 @on_linux
 @pytest.mark.local_model
 def test_a_signal_while_the_model_loads_ends_it_cleanly(tmp_path: Path, serve: Serve) -> None:
-    pytest.importorskip("xllamacpp")
+    if reason := why_no_model():
+        pytest.skip(reason)
     served = serve()
     served.wait_for("Loading")
     while not models(served):
@@ -264,7 +267,8 @@ def test_a_signal_while_the_model_loads_ends_it_cleanly(tmp_path: Path, serve: S
 @on_linux
 @pytest.mark.local_model
 def test_workers_share_one_local_model(tmp_path: Path, serve: Serve) -> None:
-    pytest.importorskip("xllamacpp")
+    if reason := why_no_model():
+        pytest.skip(reason)
     served = serve("--workers", "2", LAUNCHPAD_LOCAL_CONTEXT="1024", LAUNCHPAD_LOCAL_PARALLEL="1")
     for _ in range(3):
         assert served.ask("Say hello.", model="chat").strip()

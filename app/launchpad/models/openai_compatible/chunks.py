@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Annotated, Any, Literal, TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 
@@ -25,6 +25,7 @@ from launchpad.models.openai_compatible.finish_reasons import (
     in_openais_words,
 )
 from launchpad.models.openai_compatible.json_values import as_object, error_in, objects_in
+from launchpad.models.openai_compatible.plain_chunk import decode_plain
 from launchpad.models.openai_compatible.readable import is_readable
 from launchpad.models.openai_compatible.sse import data_of
 from launchpad.models.openai_compatible.tool_calls import ToolCallIndices
@@ -37,43 +38,6 @@ DONE = b"[DONE]"
 _CONTENT = re.compile(rb'"content":\s*("(?:[^"\\]|\\.)*")', re.DOTALL)
 _LEARNING_TRIES = 16
 
-
-_Nothing = Literal["", None]
-_NoneOf = Annotated[list[Any], msgspec.Meta(max_length=0)] | None
-
-
-class _PlainDelta(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    content: str
-    role: str | None = None
-    refusal: _Nothing = None
-    tool_calls: _NoneOf = None
-    function_call: None = None
-    reasoning: _Nothing = None
-    reasoning_content: _Nothing = None
-    reasoning_details: _NoneOf = None
-    annotations: _NoneOf = None
-    audio: None = None
-
-
-class _PlainChoice(msgspec.Struct, gc=False):
-    delta: _PlainDelta
-    index: int = 0
-    finish_reason: None = None
-    logprobs: None = None
-    error: None = None
-
-
-class _PlainChunk(msgspec.Struct, gc=False):
-    choices: tuple[_PlainChoice]
-    id: str | None = None
-    model: str | None = None
-    service_tier: str | None = None
-    usage: None = None
-    error: None = None
-    moderation: None = None
-
-
-_plain = msgspec.json.Decoder(_PlainChunk)
 _anything = msgspec.json.Decoder()
 _texts = msgspec.json.Decoder(list[str])
 _text = msgspec.json.Decoder(str)
@@ -203,7 +167,7 @@ class ChunkDecoder:
             self._decode_whole(data, into)
             return
         try:
-            chunk = _plain.decode(data)
+            chunk = decode_plain(data)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             self._decode_whole(data, into)
             return
