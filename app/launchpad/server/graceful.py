@@ -15,7 +15,7 @@ from typing import cast
 import uvicorn
 from uvicorn.server import ServerState
 
-from launchpad.memory import settle, starting
+from launchpad.memory import starting
 from launchpad.runs.in_process import RUNS_STATE, Runs
 from launchpad.server.descriptors import Spare
 from launchpad.server.ending import HURRY, OVERTIME, end_within
@@ -97,7 +97,6 @@ class GracefulServer(uvicorn.Server):
         """Called by uvicorn."""
         self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
-        settle()
         if self._ends_process:
             _name_the_loop()
             self._begun.begin()
