@@ -53,13 +53,14 @@ def _folder() -> Path:
 
 
 def _provide(target: Path) -> None:
-    installed = Path(sysconfig.get_path("platlib"))
-    for found in installed.glob(_BUNDLED):
-        copy = target.with_name(f"{LIBRARY}.{os.getpid()}")
-        shutil.copyfile(found, copy)
-        copy.replace(target)
+    found = next(Path(sysconfig.get_path("platlib")).glob(_BUNDLED), None)
+    if found is None:
+        fetched(target, requirement=REQUIREMENT, file=_BUNDLED, what="GNU's OpenMP library (1 MB)")
         return
-    fetched(target, requirement=REQUIREMENT, file=_BUNDLED, what="GNU's OpenMP library (1 MB)")
+    # Another process may look for it meanwhile: it gets its name when it is whole.
+    copy = target.with_name(f"{LIBRARY}.{os.getpid()}")
+    shutil.copyfile(found, copy)
+    copy.replace(target)
 
 
 def _missing(reason: str) -> str:

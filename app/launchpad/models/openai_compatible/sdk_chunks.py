@@ -30,18 +30,18 @@ class SdkChunks:
     in two chunks.
     """
 
-    def __init__(self, tags: Iterable[str] = ()) -> None:
+    def __init__(self, tags: Iterable[str] = (), *, counts_as_given: bool = False) -> None:
         self._tags = frozenset(tag for tag in tags if len(tag) > 1)
         self._last_whole: Chunk = {}
         self._counted: dict[str, Any] = {}
-        self.counts_as_given = False
+        self._counts_as_given = counts_as_given
         """pydantic-ai was told that token counts come again and again, and takes the last ones."""
 
     def take(self, pending: list[Item]) -> ChatCompletionChunk:
         """Remove one or more items from the front of `pending` and return their chunk."""
         chunk = self._take(pending)
         usage = as_object(chunk.get("usage"))
-        if usage and not self.counts_as_given:
+        if usage and not self._counts_as_given:
             # It adds up what every chunk counts; some servers count in each what they did so far.
             chunk = {**chunk, "usage": _beyond(usage, self._counted)}
         return as_sdk_chunk(chunk)

@@ -131,8 +131,8 @@ class ChatStream:
                 raise StopAsyncIteration
             await self._read()
         if self._chunks is None:
-            self._chunks = SdkChunks(self.reading.tags or ())
-            self._chunks.counts_as_given = self.counts_as_given
+            tags = self.reading.tags or ()
+            self._chunks = SdkChunks(tags, counts_as_given=self.counts_as_given)
         return self._chunks.take(self._pending)
 
     async def follow(self) -> list[Item]:
