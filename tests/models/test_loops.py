@@ -6,7 +6,6 @@ import asyncio
 import gc
 import subprocess
 import sys
-import weakref
 from typing import Any, cast
 from weakref import ref
 
@@ -14,7 +13,6 @@ import pytest
 from pydantic_ai.models import Model
 
 from launchpad.models import AgentConfig, ModelProvider, build_model
-from launchpad.models import ModelProvider as P
 from launchpad.models.loops import Memo, aclose_clients, loop_scope
 
 SCRIPT = """
@@ -111,7 +109,7 @@ def test_models_that_nobody_asks_any_more_are_let_go_and_all_others_close(
 
     async def main() -> None:
         monkeypatch.setattr(loop_scope().memo("models"), "_size", 3)
-        first, *others = [weakref.ref(model) for model in models(4)]
+        first, *others = [ref(model) for model in models(4)]
         gc.collect()
         assert first() is None
         held = [model() for model in others]
@@ -128,7 +126,11 @@ def test_models_that_the_memo_forgets_are_held_by_nothing_else() -> None:
     async def build() -> int:
         names = [f"key-{number}" for number in range(260)]
         built = [
-            ref(build_model(AgentConfig(model_provider=P.OPENAI, model_name="x", api_key=key)))
+            ref(
+                build_model(
+                    AgentConfig(model_provider=ModelProvider.OPENAI, model_name="x", api_key=key)
+                )
+            )
             for key in names
         ]
         gc.collect()
