@@ -119,7 +119,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     seen: list[Pair] = []
     for start in range(options.starts):
         seen.append(_started(checkouts, subject, options.rest, start % 2 == 1))
-        print(f"start {start + 1}: CPU {seen[-1][0] * 1e3:+.1f} µs", file=sys.stderr)
+        used, waited = (one * 1e3 for one in seen[-1])
+        print(f"start {start + 1}: CPU {used:+.1f}, first token {waited:+.1f} µs", file=sys.stderr)
     cpu, first = [list(one) for one in zip(*seen, strict=True)]
     print(f"{subject.name}, here: {_shown('CPU', cpu)}, {_shown('first token', first)} a request")
     return 0
