@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
+import importlib.util
 import json
 import os
 import signal
@@ -16,7 +18,7 @@ import httpx
 import pytest
 from tests.cli.conftest import descendants, environment, wait_until_gone
 
-from launchpad.models.local import child
+from launchpad.models.local import child, openmp
 from launchpad.models.local.weights import weights_path
 
 from .harness import eventually
@@ -25,7 +27,17 @@ pytestmark = [
     pytest.mark.local_model,
     pytest.mark.skipif(sys.platform != "linux", reason="reads /proc"),
 ]
-pytest.importorskip("xllamacpp")
+if importlib.util.find_spec("xllamacpp") is None:
+    pytest.skip("xllamacpp is not installed", allow_module_level=True)
+
+
+def surroundings() -> dict[str, str] | None:
+    """The environment in which llama.cpp finds its libraries."""
+    try:
+        ctypes.CDLL(openmp.LIBRARY)
+    except OSError:
+        return openmp.environment()
+    return None
 
 
 @pytest.mark.parametrize("moment", [0.0, 0.05, 0.2, 0.3, 0.4])
@@ -45,6 +57,7 @@ def test_an_owner_that_dies_while_the_model_loads(moment: float) -> None:
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
+        env=surroundings(),
         start_new_session=True,
     ) as process:
         assert process.stdin is not None
