@@ -16,7 +16,7 @@ from launchpad.testing.server import Server
 from .programs import Told, absent, prepare
 
 # The first run on a machine installs it.
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(480)
 
 SCRIPT = Path(__file__).parent / "litellm" / "scenarios.py"
 OWN_UV = Path(__file__).parents[2] / ".tools" / "bin" / "uv"
@@ -37,7 +37,7 @@ def told(server: Server, locked_server: Server) -> Told:
         [uv, "run", "--quiet", *python, "--script", str(SCRIPT), facts],
         capture_output=True,
         text=True,
-        timeout=100,
+        timeout=200,
         check=False,
         env=environment,
     )
