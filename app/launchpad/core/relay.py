@@ -17,7 +17,8 @@ from launchpad.events import (
     ToolCallDelta,
     Usage,
 )
-from launchpad.models.live.stream import finish_reason_of, usage_of_openai
+from launchpad.models.finish_reasons import finish_reason_of
+from launchpad.models.live.stream import usage_of_openai
 
 __all__ = [
     "deltas_of_chunk",

@@ -13,24 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from launchpad.events import Delta, FinishReason, JsonDelta, TextDelta, ToolCallDelta, Usage
+from launchpad.models.finish_reasons import finish_reason_of
 from launchpad.models.openai_compatible.json_values import as_object
 from launchpad.stream.partial_json.around import DocumentText
-
-_FINISH_REASONS: dict[str, FinishReason] = {
-    "stop": "stop",
-    "length": "length",
-    "max_tokens": "length",
-    "model_length": "length",
-    "tool_calls": "tool_calls",
-    "function_call": "tool_calls",
-    "tool_call": "tool_calls",
-    "content_filter": "content_filter",
-}
-
-
-def finish_reason_of(raw: str | None) -> FinishReason | None:
-    """An upstream's or pydantic-ai's finish reason in OpenAI's terms; an unknown one is a stop."""
-    return _FINISH_REASONS.get(raw, "stop") if raw else None
 
 
 @dataclass(frozen=True, slots=True)
