@@ -93,7 +93,9 @@ def _started(key: object, part: object, say: Speech) -> Sequence[Delta]:
     if isinstance(part, ThinkingPart) and part.content:
         return [ReasoningDelta(say.node, part.content)]
     if isinstance(part, ToolCallPart):
-        return say.tool_call(key, part.tool_name, part.tool_call_id, _json(part.args))
+        return say.tool_call(
+            key, part.tool_name, part.tool_call_id, _json(part.args), _extra(part.provider_details)
+        )
     return ()
 
 
@@ -104,9 +106,18 @@ def _added(key: object, delta: object, say: Speech) -> Sequence[Delta]:
         return [ReasoningDelta(say.node, delta.content_delta)]
     if isinstance(delta, ToolCallPartDelta):
         return say.tool_call(
-            key, delta.tool_name_delta, delta.tool_call_id, _json(delta.args_delta)
+            key,
+            delta.tool_name_delta,
+            delta.tool_call_id,
+            _json(delta.args_delta),
+            _extra(delta.provider_details),
         )
     return ()
+
+
+def _extra(details: dict[str, Any] | None) -> object:
+    """A call's `extra_content`, where pydantic-ai keeps it."""
+    return details.get("extra_content") if details else None
 
 
 def _json(arguments: object) -> str | None:

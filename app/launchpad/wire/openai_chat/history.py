@@ -124,9 +124,13 @@ def _response(message: AssistantMessage, position: int, names: dict[str, str]) -
     thoughts = _thoughts(message)
     for call in message.tool_calls or ():
         names[call.id] = call.function.name
+        details = thoughts
+        if extra := (call.model_extra or {}).get("extra_content"):
+            # What its provider wants back with it, under pydantic-ai's own name for it.
+            details = {**(thoughts or {}), "extra_content": extra}
         parts.append(
             ToolCallPart(
-                call.function.name, call.function.arguments, call.id, provider_details=thoughts
+                call.function.name, call.function.arguments, call.id, provider_details=details
             )
         )
         # Told once.
