@@ -181,6 +181,23 @@ def test_text_parts_stay_apart_where_there_is_a_place_for_them():
     assert system.parts[0].content == "What is in\nParis?"
 
 
+@pytest.mark.parametrize("url", ["DATA:image/PNG;base64,iVBORw0KGgo=", PIXEL.upper()[:22] + "iVBO"])
+def test_a_data_url_s_scheme_and_type_have_no_case(url: str):
+    picture: Any = {"type": "image_url", "image_url": {"url": url}}
+    file: Any = {"type": "file", "file": {"file_data": url}}
+    prompt = request(user([picture, file])).get_user_prompt()
+    assert isinstance(prompt, list)
+    for part in prompt:
+        assert isinstance(part, BinaryImage)
+        assert part.media_type == "image/png"
+        assert part.data.startswith(b"\x89PN")
+
+
+def test_the_scheme_of_a_picture_s_address_has_no_case():
+    picture: Any = {"type": "image_url", "image_url": {"url": "HTTPS://example.org/a.png"}}
+    assert request(user([picture])).get_user_prompt() == [ImageUrl("HTTPS://example.org/a.png")]
+
+
 def test_pictures_sound_and_files():
     event = request(
         user(
