@@ -216,8 +216,9 @@ class Run:
             # The group cancelled the others because of the first.
             raise errors.exceptions[0] from errors.exceptions[0].__cause__
         # The last declared is shown last, whoever was done last.
-        said = [self._reasons[member] for member in members if member in self._reasons]
-        self._finish_reason = said[-1] if said else self._finish_reason
+        for member in members:
+            if member in self._reasons:
+                self._finish_reason = self._reasons[member]
 
     def _note_usage(self, node: Node, spent: list[Usage | None]) -> Usage | None:
         if node.called_model:
