@@ -190,6 +190,8 @@ class UpstreamError(LaunchpadError):
     safe_to_show = True
     detail: str | None = None
     """The provider's own words, where no key or address is in them: for the log, not the client."""
+    provider: str | None = None
+    """Which `ModelProvider` it is, where that is known: for the metrics."""
 
     def __init__(
         self,

@@ -109,7 +109,8 @@ class ToolCallDelta(RunEvent, frozen=True, gc=False):
     """A piece of a tool call that the client is to execute.
 
     `index` is stable and unique within the node; `id` and `name` come once, in the call's first
-    delta; `arguments` are fragments of JSON text that concatenate.
+    delta; `arguments` are fragments of JSON text that concatenate. `extra_content` is what a
+    provider wants back with the call, unchanged (Google's thought signature, for instance).
     """
 
     node: str
@@ -117,6 +118,7 @@ class ToolCallDelta(RunEvent, frozen=True, gc=False):
     arguments: str = ""
     id: str | None = None
     name: str | None = None
+    extra_content: dict[str, Any] | None = None
 
 
 class NodeFinished(RunEvent, frozen=True, gc=False):

@@ -180,6 +180,22 @@ def test_with_a_finish_reason_it_was_not(metadata: dict[str, Any]) -> None:
     assert events_of(lambda: whole)[-1] == RunFinished("length", None)
 
 
+@pytest.mark.parametrize(
+    ("name", "said", "meant"),
+    [
+        ("finish_reason", "PROHIBITED_CONTENT", "content_filter"),
+        ("finish_reason", "MAX_TOKENS", "length"),
+        ("stop_reason", "model_context_window_exceeded", "length"),
+        ("stopReason", "guardrail_intervened", "content_filter"),
+        ("stop_reason", "end_turn", "stop"),
+        ("done_reason", "load", "stop"),
+    ],
+)
+def test_each_providers_word_is_told_in_openais(name: str, said: str, meant: str) -> None:
+    whole = Said(chunks=["one", AIMessageChunk("", response_metadata={name: said})])
+    assert events_of(lambda: whole)[-1] == RunFinished(meant, None)  # type: ignore[arg-type]
+
+
 def test_of_a_model_that_reports_no_reasons_nothing_is_asked() -> None:
     fake = FakeListChatModel(responses=["one"])
     assert events_of(lambda: fake)[-1] == RunFinished("stop", None)

@@ -90,7 +90,7 @@ def test_texts_are_plain_str_whatever_a_node_yields() -> None:
             {"content": ONE},
             {"kind": "TextDelta", "text": Shade.RED},
             {"tool_calls": [{"id": ONE, "function": {"name": ONE, "arguments": "{}"}}]},
-            ToolCallDelta("Shades", 1, ONE, ONE, ONE),
+            ToolCallDelta("Shades", 1, ONE, ONE, ONE, {"signed": ONE}),
             {"shade": Shade.RED, "number": ONE},
         )
 
@@ -103,12 +103,14 @@ def test_texts_are_plain_str_whatever_a_node_yields() -> None:
         TextDelta("Shades", "one"),
         TextDelta("Shades", "red"),
         ToolCallDelta("Shades", 0, "{}", "one", "one"),
-        ToolCallDelta("Shades", 1, "one", "one", "one"),
+        ToolCallDelta("Shades", 1, "one", "one", "one", {"signed": "one"}),
         JsonDelta("Shades", '{"shade":"red","number":"one"}'),
     ]
     for event in events[2:-2]:
         fields = msgspec.structs.asdict(event).values()
-        assert {type(value) for value in fields} <= {str, int}
+        assert {type(value) for value in fields} <= {str, int, dict, type(None)}
+        if isinstance(event, ToolCallDelta) and event.extra_content:
+            assert type(event.extra_content["signed"]) is str
 
 
 @pytest.mark.parametrize("event", [TextDelta("Numbers", 5), ToolCallDelta("Numbers", 0, 5)])

@@ -123,3 +123,18 @@ def test_a_users_own_data_may_have_reasoning_of_another_kind() -> None:
     assert said == [JsonDelta("Relay", '{"reasoning":["first","second"]}')]
     events = relayed([chunk({"content": "a", "reasoning": {"effort": "low"}})])
     assert not any(isinstance(event, ReasoningDelta) for event in events)
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("MAX_TOKENS", "length"),
+        ("SAFETY", "content_filter"),
+        ("end_turn", "stop"),
+        ("max_output_tokens", "length"),
+    ],
+)
+def test_another_server_s_finish_reason_is_told_in_openai_s_words(said: str, meant: str) -> None:
+    events = relayed([chunk({"content": "a"}), chunk({}, said)])
+    assert isinstance(events[-1], RunFinished)
+    assert events[-1].finish_reason == meant

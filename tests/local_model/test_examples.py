@@ -121,3 +121,26 @@ def test_the_second_node_sees_the_first_one_s_output(server: Server) -> None:
     context = Pair().run(body("pair"))
     assert context.get_output(Speaker).strip()
     assert context.get_output(Listener) == f"heard: {context.get_output(Speaker)}"
+
+
+@pytest.mark.parametrize(
+    ("kind", "part"),
+    [
+        (
+            "image",
+            {"type": "image_url", "image_url": {"url": "data:image/png;base64,iVBORw0KGgo="}},
+        ),
+        ("audio", {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}),
+        ("file", {"type": "file", "file": {"file_data": "JVBERi0=", "filename": "a.pdf"}}),
+    ],
+)
+@pytest.mark.parametrize("model", ["chat", "routing"])
+def test_what_the_model_cannot_read_is_the_client_s_error(
+    server: Server, model: str, kind: str, part: dict[str, Any]
+) -> None:
+    messages = [{"role": "user", "content": [{"type": "text", "text": "What is this?"}, part]}]
+    answer = httpx.post(f"{server.url}{PATH}", json={"model": model, "messages": messages})
+    assert answer.status_code == 400
+    error = answer.json()["error"]
+    assert (error["code"], error["type"]) == ("unsupported_content", "invalid_request_error")
+    assert f"The model takes no {kind} input." in error["message"]

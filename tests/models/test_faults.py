@@ -83,6 +83,7 @@ from launchpad.settings import Settings
             [],
             (400, "unsupported_content"),
         ),
+        (400, {"message": "unsupported content[].type"}, [], (400, "unsupported_content")),
         (500, {"message": "oops"}, [], (502, "upstream_error")),
         (503, {"message": "busy"}, ["Retry-After: 3"], (502, "upstream_error")),
     ],

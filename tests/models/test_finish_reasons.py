@@ -6,14 +6,18 @@ import asyncio
 from typing import Any
 
 import pytest
+from pydantic_ai import Agent
 from pydantic_ai.messages import ModelRequest
+from pydantic_ai.models.openai import OpenAIChatModel
+from pydantic_ai.providers.openai import OpenAIProvider
 from tests.models.faults import run
 from tests.models.test_after_the_finish import READERS
 from tests.models.test_malformed import outcomes, streaming
 from tests.models.upstream import DONE, STOP, Call, Upstream, chunk, event, text, usage
 
 from launchpad.errors import UpstreamError
-from launchpad.events import TextDelta
+from launchpad.events import FinishReason, TextDelta
+from launchpad.models.agents.streaming_model import StreamingModel, live_stream
 from launchpad.models.direct import OpenAnswer
 from launchpad.models.openai_compatible.watchdog import GRACE
 from launchpad.settings import Settings
@@ -54,6 +58,10 @@ def test_what_came_with_the_reason_is_said() -> None:
         ("sensitive", "content_filter"),
         ("SAFETY", "content_filter"),
         ("STOP", "stop"),
+        ("end_turn", "stop"),
+        ("eos_token", "stop"),
+        ("max_output_tokens", "length"),
+        ("refusal", "content_filter"),
     ],
 )
 def test_it_is_told_in_openai_s_words(said: str, meant: str) -> None:
@@ -63,6 +71,33 @@ def test_it_is_told_in_openai_s_words(said: str, meant: str) -> None:
                 assert (await read(server))[:2] == ("ab", meant), read.__name__
 
     run(streaming(*text("a", "b"), ended(said), DONE), body)
+
+
+@pytest.mark.parametrize(
+    ("said", "meant"),
+    [
+        ("MAX_TOKENS", "length"),
+        ("model_length", "length"),
+        ("SAFETY", "content_filter"),
+        ("end_turn", "stop"),
+        ("stop", "stop"),
+    ],
+)
+def test_a_model_that_its_own_package_reads_means_the_same(said: str, meant: str) -> None:
+    """pydantic-ai has no word for these: the provider's own is what counts."""
+
+    async def body(server: Upstream) -> FinishReason | None:
+        provider = OpenAIProvider(base_url=server.url, api_key="any")
+        model = OpenAIChatModel("scripted", provider=provider)
+        async with model, Agent(StreamingModel(model)).run_stream("Hello") as result:
+            live = live_stream(result.run_id)
+            assert live is not None
+            heard = [one async for one in live.events("Node", structured=False)]
+            await result.get_output()
+        assert heard == [TextDelta("Node", "a"), TextDelta("Node", "b")]
+        return live.finish_reason
+
+    assert run(streaming(*text("a", "b"), ended(said), usage(5, 3), DONE), body) == meant
 
 
 @pytest.mark.parametrize("said", ["null", ""])

@@ -10,7 +10,8 @@ from typing import Any, cast
 from weakref import ref
 
 import pytest
-from pydantic_ai.models import Model
+from pydantic_ai.models import Model, ModelRequestParameters
+from tests.models.upstream import DONE, STOP, Call, Upstream, text, upstream
 
 from launchpad.models import AgentConfig, ModelProvider, build_model
 from launchpad.models.loops import Memo, aclose_clients, loop_scope
@@ -139,23 +140,108 @@ def test_models_that_the_memo_forgets_are_held_by_nothing_else() -> None:
     assert asyncio.run(build()) <= 256
 
 
-def test_what_is_gone_is_not_closed_and_what_is_held_is() -> None:
-    class Thing:
-        pass
+class Thing:
+    pass
 
-    closed: list[Thing] = []
 
-    async def close(thing: Thing) -> None:
-        closed.append(thing)
+def test_what_is_gone_is_closed_soon_and_what_is_held_at_the_end() -> None:
+    async def main() -> None:
+        closings: asyncio.Queue[str] = asyncio.Queue()
+
+        async def close(name: str) -> None:
+            await asyncio.sleep(0)
+            await closings.put(name)
+
+        scope = loop_scope()
+        things = {name: Thing() for name in ("kept", "gone", "gone in a thread")}
+        for name, thing in things.items():
+            scope.at_end_of(thing, lambda name=name: close(name))  # type: ignore[misc]
+        scope.kept["thing"] = things.pop("kept")
+        del thing, things["gone"]
+        async with asyncio.timeout(10):
+            assert await closings.get() == "gone"
+            await asyncio.to_thread(things.clear)
+            assert await closings.get() == "gone in a thread"
+        await aclose_clients()
+        assert [closings.get_nowait() for _ in range(closings.qsize())] == ["kept"]
+
+    asyncio.run(main())
+
+
+def test_what_goes_as_the_loop_ends_is_closed_once() -> None:
+    closed: list[str] = []
+
+    async def close() -> None:
+        closed.append("begun")
+        await asyncio.sleep(0.01)
+        closed.append("done")
 
     async def main() -> None:
-        kept, gone = Thing(), Thing()
-        for thing in (kept, gone):
-            loop_scope().at_close_of(thing, close)
-        loop_scope().kept["thing"] = kept
-        del thing, kept, gone
-        gc.collect()
+        thing = Thing()
+        loop_scope().at_end_of(thing, close)
+        del thing
+        await asyncio.sleep(0)
+
+    asyncio.run(main())
+    # The end of the loop cancels what is under way, and then closes it after all.
+    assert closed in (["begun", "done"], ["begun", "begun", "done"])
+
+
+def test_a_loop_goes_with_what_it_had_to_close() -> None:
+    async def close() -> None:
+        pass
+
+    async def main() -> ref[asyncio.AbstractEventLoop]:
+        loop_scope().at_end_of(Thing, close)
+        return ref(asyncio.get_running_loop())
+
+    gone = asyncio.run(main())
+    gc.collect()
+    assert gone() is None
+
+
+def test_a_model_that_the_memo_forgets_is_closed_once_its_requests_are_over(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPENAI_API_VERSION", "2025-01-01")
+
+    async def main() -> None:
+        forgotten = asyncio.Event()
+
+        async def script(call: Call) -> None:
+            await call.start()
+            await call.send(b"".join(text("a")))
+            await forgotten.wait()
+            await call.send(b"".join([*text("b"), STOP, DONE]))
+            await call.end()
+
+        def build(server: Upstream, key: str) -> Any:
+            provider = ModelProvider.AZURE_OPENAI
+            return build_model(
+                AgentConfig(
+                    model_provider=provider, model_name="x", base_url=server.url, api_key=key
+                )
+            )
+
+        async with asyncio.timeout(20), upstream(script) as server:
+            monkeypatch.setattr(loop_scope().memo("models"), "_size", 1)
+            model = build(server, "first")
+            client, asked = model.wrapped.client, ModelRequestParameters()
+            async with model.request_stream([], None, asked) as response:
+                del model
+                build(server, "second")
+                for _ in range(10):
+                    gc.collect()
+                    await asyncio.sleep(0)
+                assert not client.is_closed()
+                forgotten.set()
+                async for _ in response:
+                    pass
+                assert response.get().text == "ab"
+            del response
+            while not client.is_closed():
+                gc.collect()
+                await asyncio.sleep(0.01)
         await aclose_clients()
 
     asyncio.run(main())
-    assert len(closed) == 1

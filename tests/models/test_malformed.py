@@ -271,6 +271,16 @@ def test_a_time_with_a_fraction() -> None:
     assert outcomes(streaming(*pieces, STOP)) == "ab"
 
 
-def test_a_status_that_is_none_of_failure_is_no_error() -> None:
-    passing = event({"code": 200, "message": "ok"})
+@pytest.mark.parametrize("code", [200, 0, "200", "0", "OK", "ok", "Success", ""])
+def test_a_code_that_says_that_all_is_well_is_no_error(code: object) -> None:
+    passing = event({"code": code, "message": "ok"})
     assert outcomes(streaming(*text("a"), passing, *text("b"), STOP, DONE)) == "ab"
+
+
+@pytest.mark.parametrize("code", [500, "500", "InternalError", "²", "9" * 5000])
+def test_any_other_code_beside_a_message_is_an_error(code: object) -> None:
+    failed = event({"code": code, "message": "no"})
+    assert outcomes(streaming(*text("a"), failed, *text("b"), STOP, DONE)) == (
+        502,
+        "upstream_error",
+    )

@@ -237,6 +237,55 @@ def test_a_request_names_one_host(version: bytes, lines: bytes, taken: bool) -> 
     assert b"\r\ndate: " in head, "as every answer has one (RFC 9110, 6.6.1)"
 
 
+@pytest.mark.parametrize(
+    ("target", "host", "status"),
+    [
+        (b"http://localhost/v1/models", b"evil.example", 200),
+        (b"HTTP://127.0.0.1:80/health?x=1", b"evil.example", 200),
+        (b"http://evil.example/v1/models", b"localhost", 403),
+        (b"HTTP://evil.example:80/v1/models", b"localhost", 403),
+        (b"http://evil.example", b"localhost", 403),
+        (b"http://localhost", b"localhost", 404),
+        (b"http://localhost?/health", b"localhost", 404),
+        (b"http://localhost@evil.example/health", b"localhost", 400),
+        (b"http://:80/health", b"localhost", 400),
+        (b"/http://evil.example/health", b"localhost", 404),
+    ],
+)
+def test_the_host_of_a_target_counts_not_the_header_s(
+    target: bytes, host: bytes, status: int
+) -> None:
+    """RFC 9112, 3.2.2."""
+    with Served(FLOWS) as served, connected(served) as client:
+        client.sendall(b"GET %b HTTP/1.1\r\nhost: %b\r\n\r\n" % (target, host))
+        assert read_until(client, b"}").startswith(b"HTTP/1.1 %d " % status)
+
+
+@pytest.mark.parametrize(
+    ("lines", "status"),
+    [
+        (["transfer-encoding: gzip, chunked"], 501),
+        (["transfer-encoding: gzip", "transfer-encoding: chunked"], 501),
+        (["transfer-encoding: gzip"], 400),
+        (["transfer-encoding: chunked, gzip"], 400),
+        (["transfer-encoding: Chunked"], 200),
+        (["transfer-encoding: ,chunked"], 200),
+    ],
+)
+def test_transfer_codings(upstream: ScriptedUpstream, lines: list[str], status: int) -> None:
+    """RFC 9112, 6.1 and 6.3."""
+    upstream.script_all(Chunk("hello"))
+    body = json.dumps(chat("talk") | {"stream": False}).encode()
+    head = "\r\n".join([f"POST {CHAT} HTTP/1.1", "host: 127.0.0.1", *lines, "", ""]).encode()
+    with Served(FLOWS) as served, connected(served) as client:
+        client.sendall(head + b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body))
+        said = read_until(client, b"}}") if status == 200 else read_all(client)
+        assert said.startswith(b"HTTP/1.1 %d " % status)
+        if status == 501:
+            assert b'"unsupported_transfer_coding"' in said
+    assert len(upstream.requests) == (status == 200)
+
+
 def test_trailers_are_no_headers(upstream: ScriptedUpstream) -> None:
     """RFC 9110, 6.5.1."""
     upstream.script_all(Chunk("hello"))

@@ -188,6 +188,46 @@ def test_asked_again_after(
     assert counted("retries") == before + 1
 
 
+def failures_of(provider: str) -> float:
+    series = metrics.snapshot()["launchpad_upstream_errors_total"]
+    return sum(count for labels, count in series.items() if dict(labels)["provider"] == provider)
+
+
+HERS, SECONDS = "openai", "openai-compatible"
+
+
+@pytest.mark.parametrize(
+    ("model", "first", "then", "provider"),
+    [
+        ("retry", [Status(400)], [], HERS),
+        ("retry-direct", [Chunk("one"), Die()], [], HERS),
+        ("retry-whole", [Status(401)], [], HERS),
+        ("fall", [Status(400)], [], HERS),
+        ("fall", [Status(500)], [Status(500)], SECONDS),
+        ("fall", [Head(), Die()], [Head(), Die()], SECONDS),
+        ("fall", [Status(500)], [Chunk("one"), Die()], SECONDS),
+        ("fall-direct", [Status(500)], [Chunk("one"), Die()], SECONDS),
+        ("fall-direct", [Chunk("one"), Die()], [], HERS),
+        ("fall-whole", [Status(500)], [Status(500)], SECONDS),
+    ],
+)
+def test_a_failure_is_counted_for_whose_it_is(
+    served: Served,
+    upstream: ScriptedUpstream,
+    second: ScriptedUpstream,
+    model: str,
+    first: list[Step],
+    then: list[Step],
+    provider: str,
+) -> None:
+    upstream.script(*first)
+    second.script(*then)
+    before = failures_of(provider), failures_of("")
+    assert hear(served, model)[2] is not None
+    eventually(lambda: failures_of(provider) == before[0] + 1, "the count")
+    assert failures_of("") == before[1]
+
+
 def test_a_reset_before_the_head(upstream: ScriptedUpstream) -> None:
     """On a connection of its own: on a kept one it is no more than a late goodbye."""
     upstream.script(Die())

@@ -28,6 +28,7 @@ def test_pieces_of_one_call_merge_until_another_begins():
         ToolCallDelta("A", 0, "", "id0", "f"),
         ToolCallDelta("A", 0, '{"x":'),
         ToolCallDelta("A", 0, "1}"),
+        ToolCallDelta("A", 0, extra_content={"signed": 1}),
         ToolCallDelta("A", 1, "", "id1", "g"),
         ToolCallDelta("A", 1, "{}"),
         ToolCallDelta("A", 1, "", "id2", "h"),
@@ -37,6 +38,7 @@ def test_pieces_of_one_call_merge_until_another_begins():
     ]
     assert coalesce(events) == [
         ToolCallDelta("A", 0, '{"x":1}', "id0", "f"),
+        ToolCallDelta("A", 0, extra_content={"signed": 1}),
         ToolCallDelta("A", 1, "{}", "id1", "g"),
         ToolCallDelta("A", 1, "", "id2", "h"),
         ToolCallDelta("A", 1, "{", "id3"),

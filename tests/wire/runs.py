@@ -73,6 +73,7 @@ def _delta(name: str) -> st.SearchStrategy[RunEvent]:
             WORDS,
             st.sampled_from(["call_x", None]),
             st.sampled_from(["get_weather", None]),
+            st.none() | st.just({"google": {"thought_signature": "a\u2028b"}}),
         ),
     )
 

@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from starlette.exceptions import HTTPException
 
@@ -21,8 +21,13 @@ from launchpad.errors import (
 )
 from launchpad.models.agents.output_errors import output_fault
 from launchpad.models.causes import cause_of
+from launchpad.models.resolve import resolve
+from launchpad.models.scope import spent_here
 from launchpad.models.upstream_errors import as_upstream_error
 from launchpad.observe.logs import redact
+
+if TYPE_CHECKING:
+    from launchpad.core.nodes.agent import AgentHolder
 
 Failure = TypeVar("Failure", bound=LaunchpadError)
 
@@ -87,6 +92,21 @@ def _ending(error: BaseException) -> str | None:
     if task is not None and task.cancelling():
         return "cancelled the task that runs it."
     return "awaited something that others had cancelled."
+
+
+def say_whose(failure: LaunchpadError, node: object) -> None:
+    """Note on a model's failure inside `node` which provider's it is, where that can be told."""
+    cause = failure.__cause__
+    if not isinstance(cause, UpstreamError) or cause.provider is not None:
+        return
+    spent = spent_here.get()
+    if spent is not None and spent.provider is not None:
+        cause.provider = spent.provider
+        return
+    # The failure is told whatever a user's own method does now.
+    with suppress(Exception):
+        provider = resolve(cast("AgentHolder", node).get_agent_config()).model_provider
+        cause.provider = provider.value if provider is not None else None
 
 
 def described(error: BaseException) -> str:

@@ -13,6 +13,7 @@ from pydantic import BaseModel
 from launchpad.core.relay import (
     deltas_of_chunk,
     deltas_of_delta,
+    extra_of,
     is_chunk,
     is_delta,
     plain,
@@ -114,6 +115,7 @@ def _own(event: Delta, node: str) -> Delta:
                 plain(event.arguments),
                 None if event.id is None else plain(event.id),
                 None if event.name is None else plain(event.name),
+                extra_of(event.extra_content, node),
             )
         if event.node == node and type(event.text) is str:
             return event

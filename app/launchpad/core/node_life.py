@@ -10,7 +10,7 @@ from functools import lru_cache, partial
 from types import AsyncGeneratorType
 from typing import Any, NamedTuple, cast
 
-from launchpad.core.failure import UNEXPECTED, blame
+from launchpad.core.failure import UNEXPECTED, blame, say_whose
 from launchpad.core.nodes.base import Node
 from launchpad.core.nodes.concurrent import ConcurrentNode
 from launchpad.core.nodes.router import BaseRouter
@@ -64,6 +64,7 @@ async def live(
     `mailbox` and `group`, the task of the nodes beside it, tell an end of the run from a failure.
     Raises the node's failure as a `LaunchpadError`.
     """
+    node: Node | None = None
     try:
         node = node_class.instance(context)
         kind = kind_of(type(node))
@@ -81,6 +82,7 @@ async def live(
         if is_end(error, mailbox, group):
             raise
         failure = blame(node_class.__name__, error)
+        say_whose(failure, node)
         raise failure from failure.__cause__
     if speech.has_spoken and not context.knows(type(node)):
         context.save_output(type(node), speech.output())

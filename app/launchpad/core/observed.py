@@ -73,7 +73,7 @@ class ObservedRun:
         metrics.run_ended(self._workflow, status, duration, usage)
         cause = _cause_of(error) if error is not None else None
         if isinstance(cause, UpstreamError):
-            metrics.upstream_error(cause.code or "upstream_error")
+            metrics.upstream_error(cause.code or "upstream_error", cause.provider or "")
         log_run_end(
             run_id=self._context.run_id,
             workflow=self._workflow,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -17,12 +18,15 @@ from launchpad.events import (
     ToolCallDelta,
     Usage,
 )
-from launchpad.models.live.stream import finish_reason_of, usage_of_openai
+from launchpad.models.finish_reasons import finish_reason_of
+from launchpad.models.live.stream import usage_of_openai
+from launchpad.models.openai_compatible.json_values import as_object
 
 __all__ = [
     "deltas_of_chunk",
     "deltas_of_delta",
     "ending_of",
+    "extra_of",
     "is_chunk",
     "is_delta",
     "is_sdk_chunk",
@@ -132,7 +136,20 @@ def _tool_call(call: object, position: int, node: str) -> ToolCallDelta:
         arguments=_arguments(function.get("arguments"), node),
         id=_text(given["id"]) if given.get("id") else None,
         name=_text(function["name"]) if function.get("name") else None,
+        extra_content=extra_of(given.get("extra_content"), node),
     )
+
+
+def extra_of(given: object, node: str) -> dict[str, Any] | None:
+    """A call's `extra_content` as plain JSON; None where it is no object. Raises `NodeError`."""
+    if not (isinstance(given, Mapping) and given):
+        return None
+    try:
+        return as_object(json.loads(json.dumps(dict(_mapping(cast("object", given))))))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise NodeError(
+            node, f"yielded a tool call's extra_content that is no JSON: {error}"
+        ) from error
 
 
 def _arguments(given: object, node: str) -> str:

@@ -60,6 +60,9 @@ class Run:
         self._tracing = tracing
         self._watch: ObservedRun | None = None
         self._finish_reason: FinishReason | None = None
+        self._reasons: dict[type[Node], FinishReason] = {}
+        self._called = False
+        """A node has called a client's tool."""
         self._ended_for: FinishReason = "stop"
         self._usages: list[Usage | None] = []
         self._last: Node | None = None
@@ -104,7 +107,10 @@ class Run:
             outer.usages += self._usages
         watch.end(
             output=self._context.nodes,
-            finish_reason=self._finish_reason,
+            # As clients are told: `CallIndex.ending` in `launchpad.wire`.
+            finish_reason="tool_calls"
+            if self._called and self._finish_reason in {None, "stop"}
+            else self._finish_reason,
             usage=total_usage(self._usages),
         )
 
@@ -190,7 +196,9 @@ class Run:
             node.finish_reason or speech.finish_reason or spent.finish_reason or "stop"
         )
         reason = self._ended_for if speech.has_spoken else None
-        self._finish_reason = reason or self._finish_reason
+        self._called = self._called or speech.called
+        if reason is not None:
+            self._finish_reason = self._reasons[node_class] = reason
         await self._emit(NodeFinished(name, reason, self._note_usage(node, spent.usages)))
         return node
 
@@ -207,6 +215,10 @@ class Run:
         except BaseExceptionGroup as errors:
             # The group cancelled the others because of the first.
             raise errors.exceptions[0] from errors.exceptions[0].__cause__
+        # The last declared is shown last, whoever was done last.
+        for member in members:
+            if member in self._reasons:
+                self._finish_reason = self._reasons[member]
 
     def _note_usage(self, node: Node, spent: list[Usage | None]) -> Usage | None:
         if node.called_model:

@@ -15,7 +15,15 @@ from launchpad.core.closing import close
 from launchpad.core.lift import is_document, lift
 from launchpad.core.relay import ending_of, is_sdk_chunk
 from launchpad.core.threads import in_thread
-from launchpad.events import Delta, FinishReason, JsonDelta, JsonSnapshot, TextDelta, Usage
+from launchpad.events import (
+    Delta,
+    FinishReason,
+    JsonDelta,
+    JsonSnapshot,
+    TextDelta,
+    ToolCallDelta,
+    Usage,
+)
 from launchpad.stream.mailbox import Mailbox
 
 
@@ -29,6 +37,7 @@ class Speech:
         "_model",
         "_node",
         "_texts",
+        "called",
         "finish_reason",
         "spoke",
         "usage",
@@ -51,6 +60,7 @@ class Speech:
         self._model: BaseModel | None = None
         """The document that was said last, where it is a model."""
         self.spoke = False
+        self.called = False
         self.finish_reason = None
         self.usage = None
 
@@ -140,6 +150,8 @@ class Speech:
             self._model = None
         elif isinstance(event, JsonDelta):
             self._documents.append(event.text)
+        elif isinstance(event, ToolCallDelta):
+            self.called = True
 
     @property
     def has_spoken(self) -> bool:

@@ -12,11 +12,11 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import suppress
+from contextvars import Context
 from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary, ref
 
 Built = TypeVar("Built")
-Owner = TypeVar("Owner")
 Closer = Callable[[], Awaitable[object]]
 
 _log = logging.getLogger("launchpad.models")
@@ -29,6 +29,10 @@ class LoopScope:
     def __init__(self) -> None:
         self.kept: dict[str, Any] = {}
         self._closers: dict[object, Closer] = {}
+        self._owners: dict[object, ref[Any]] = {}
+        # Not held: a loop that is known by its scope would never go.
+        self._loop = ref(asyncio.get_running_loop())
+        self._closing: set[asyncio.Task[None]] = set()
         self._guard = self._close_at_end()
         # Runs it to its yield. The first step of a generator is what registers it with the loop.
         with suppress(StopIteration):
@@ -45,16 +49,42 @@ class LoopScope:
         """Call `closer` when this loop's things are closed; the last one first."""
         self._closers[object()] = closer
 
-    def at_close_of(self, owner: Owner, close: Callable[[Owner], Awaitable[object]]) -> None:
-        """As `at_close`, for as long as somebody else holds `owner`."""
+    def at_end_of(self, owner: object, closer: Closer) -> None:
+        """Call `closer` once nobody holds `owner` any more, and at the latest as `at_close` does.
+
+        `closer` must not hold it either.
+        """
         place = object()
-        known = ref(owner, lambda _: self._closers.pop(place, None))
-
-        async def closer() -> None:
-            if (owner := known()) is not None:
-                await close(owner)
-
+        self._owners[place] = ref(owner, lambda _: self._close_soon(place))
         self._closers[place] = closer
+
+    def _close_soon(self, place: object) -> None:
+        """The garbage collector may come by in any thread, and in the midst of anything."""
+        loop = self._loop()
+        # What belonged to a closed loop was closed with it.
+        if loop is not None:
+            with suppress(RuntimeError):
+                loop.call_soon_threadsafe(self._begin_closing, place, context=Context())
+
+    def _begin_closing(self, place: object) -> None:
+        if place in self._closers:
+            task = asyncio.create_task(self._close(place), name="launchpad:close")
+            self._closing.add(task)
+            task.add_done_callback(self._closing.discard)
+
+    async def _close(self, place: object) -> None:
+        """One that fails is logged; one that is cancelled is left for the end of the loop."""
+        self._owners.pop(place, None)
+        closer = self._closers.pop(place, None)
+        if closer is None:
+            return
+        try:
+            await closer()
+        except asyncio.CancelledError:
+            self._closers[place] = closer
+            raise
+        except Exception:  # noqa: BLE001  # whatever it is, the others must close
+            _log.exception("A model client did not close.")
 
     async def aclose(self) -> None:
         """Close everything. A closer that fails is logged and does not keep the others open."""
@@ -67,12 +97,13 @@ class LoopScope:
             # What is kept holds what is to be closed; who comes meanwhile gets things of his own.
             kept, self.kept = self.kept, {}
             while self._closers:
-                _, closer = self._closers.popitem()
-                try:
-                    await closer()
-                except Exception:  # noqa: BLE001  # whatever it is, the others must close
-                    _log.exception("A model client did not close.")
+                await self._close(next(reversed(self._closers)))
+            if self._closing:
+                await asyncio.wait(self._closing)
             kept.clear()
+            # The generator's hooks hold the loop, which is only gone when the scope is.
+            if (loop := self._loop()) is not None and _scopes.get(loop) is self:
+                del _scopes[loop]
 
 
 def loop_scope() -> LoopScope:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from pydantic_ai.exceptions import UserError
@@ -93,11 +93,11 @@ class Opening:
                 f"The model cannot be asked for this {param!r}: {words}", param=param
             ) from error
         if type(error) in _UNSENDABLE and _is_of_pydantic_ai(error):
-            kinds = ", ".join(dict.fromkeys(_files_in(self._messages)))
-            if kinds:
+            file = _file_of(error, self._messages)
+            if file is not None:
                 why = " as the text that it says it is" if isinstance(error, UnicodeError) else ""
                 raise RequestError(
-                    f"The model cannot be sent a file of this request{why}: {kinds}.",
+                    f"The model cannot be sent a file of this request{why}: {file}.",
                     param="messages",
                     code="unsupported_file",
                 ) from error
@@ -134,21 +134,46 @@ def _form(scope: RequestScope | None, parameters: ModelRequestParameters) -> Cli
 
 def _is_of_pydantic_ai(error: BaseException | None) -> bool:
     """Whether its own code raised it, not what that calls."""
+    frames = list(_frames(error))
+    return bool(frames) and _is_pydantic_ais(frames[-1])
+
+
+def _frames(error: BaseException | None) -> Iterator[FrameType]:
+    """Where an exception came through, the innermost last."""
     trace = error.__traceback__ if error is not None else None
-    while trace is not None and trace.tb_next is not None:
+    while trace is not None:
+        yield trace.tb_frame
         trace = trace.tb_next
-    name: object = trace.tb_frame.f_globals.get("__name__") if trace is not None else None
+
+
+def _is_pydantic_ais(frame: FrameType) -> bool:
+    name: object = frame.f_globals.get("__name__")
     return isinstance(name, str) and name.startswith("pydantic_ai.")
 
 
-def _files_in(messages: Sequence[ModelMessage]) -> Iterator[str]:
-    """The media types of what users sent beside words and images."""
+def _file_of(error: BaseException | None, messages: Sequence[ModelMessage]) -> str | None:
+    """The media type of the file that pydantic-ai had in its hands when it raised `error`.
+
+    It does not say which, nor that it is about a file: other errors of the same types have other
+    reasons, though there are files in the request. None where it is not about a user's.
+    """
+    if not any(_files_in(messages)):
+        return None
+    for frame in reversed([one for one in _frames(error) if _is_pydantic_ais(one)]):
+        for held in frame.f_locals.values():
+            if isinstance(held, BinaryContent) and not held.is_image:
+                return held.media_type
+    return None
+
+
+def _files_in(messages: Sequence[ModelMessage]) -> Iterator[BinaryContent]:
+    """What users sent beside words and images."""
     requests = [message for message in messages if isinstance(message, ModelRequest)]
     for part in [part for request in requests for part in request.parts]:
         if isinstance(part, UserPromptPart) and not isinstance(part.content, str):
             for content in part.content:
                 if isinstance(content, BinaryContent) and not content.is_image:
-                    yield content.media_type
+                    yield content
 
 
 def _asked(model: Any) -> Iterator[Model]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 from launchpad.errors import ConfigurationError, MissingConfigurationError
 from launchpad.models.config import AgentConfig, ModelProvider
 from launchpad.models.extras import to_install
-from launchpad.models.loops import Memo, loop_scope
+from launchpad.models.loops import LoopScope, Memo, loop_scope
 from launchpad.models.needs import NEEDS, check_config
 from launchpad.models.override import model_override
 from launchpad.models.resolve import fallbacks_of, parse_model_name, resolve
@@ -74,8 +74,8 @@ def build_model(config: AgentConfig, settings: Settings | None = None) -> Model:
 
     def build() -> Model:
         model = _build(resolve(config, settings), settings)
-        # Keys may be as many as clients: what the memo forgets must not be kept here.
-        scope.at_close_of(model, _close)
+        # Keys may be as many as clients: what the memo forgets is to be closed, not kept here.
+        _close_with(model, scope)
         return model
 
     return memo.get(_key(config, settings), build)
@@ -121,10 +121,23 @@ def model_settings_key(settings: Settings) -> tuple[object, ...]:
     )
 
 
-async def _close(model: Model) -> None:
-    """Close the HTTP client that pydantic-ai's provider made: entering and leaving is its way."""
-    async with model:
-        pass
+def _close_with(model: Model, scope: LoopScope) -> None:
+    """Close the HTTP client that pydantic-ai's provider made once nobody uses `model` any more.
+
+    While a request is under way its model does.
+    """
+    while (wrapped := getattr(model, "wrapped", None)) is not None:
+        model = wrapped
+    provider = model.provider
+    if provider is None:
+        return
+
+    async def close() -> None:
+        # Entering and leaving is its way.
+        async with provider:
+            pass
+
+    scope.at_end_of(model, close)
 
 
 def _build(config: AgentConfig, settings: Settings) -> Model:

@@ -23,6 +23,7 @@ from launchpad.models.config import AgentConfig, RetryPolicy
 from launchpad.models.live.responses import WrappedResponse
 from launchpad.models.loops import Memo, loop_scope
 from launchpad.models.provider import build_model, fallbacks_of, model_settings_key
+from launchpad.models.scope import spent_here
 from launchpad.models.upstream_errors import as_upstream_error
 from launchpad.observe import tracing
 from launchpad.observe.metrics import metrics
@@ -146,6 +147,9 @@ class RetryingModel(WrapperModel):
     def _note_fallback(self) -> None:
         if self._fallback:
             metrics.fallback(self._label)
+            if (spent := spent_here.get()) is not None:
+                # Where all fail, the last one's failure is told.
+                spent.provider = self._label
             tracing.note("launchpad.fallback", provider=self._label, model=self.model_name)
             logger.warning("falling back to %s:%s", self._label, self.model_name)
 

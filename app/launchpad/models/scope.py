@@ -40,11 +40,15 @@ request_scope: ContextVar[RequestScope | None] = ContextVar("launchpad_request_s
 
 
 class Spent:
-    """What the models took that one node asked, and why the last of their answers ended."""
+    """What the models took that one node asked, and why the last of their answers ended.
 
-    __slots__ = ("finish_reason", "usages")
+    `provider`: the fallback's that was asked last, where one stood in for the node's own model.
+    """
+
+    __slots__ = ("finish_reason", "provider", "usages")
 
     def __init__(self) -> None:
+        self.provider: str | None = None
         self.usages: list[Usage | None] = []
         self.finish_reason: FinishReason | None = None
 

@@ -52,8 +52,10 @@ _TOO_LONG_WORDS = re.compile(
     r"maximum context length|context (?:size|window|length)\b.*\bexceed|\bexceed\w*\b.*\bcontext",
     re.IGNORECASE,
 )
-_CANNOT_READ = re.compile(r"\b(image|audio|video) inputs? is not supported", re.IGNORECASE)
-"""llama.cpp's words, under a status of 500, for a model that takes text only."""
+_CANNOT_READ = re.compile(
+    r"\b(image|audio|video) inputs? is not supported|^unsupported content\[\]\.type$", re.IGNORECASE
+)
+"""llama.cpp's words, some under a status of 500, of a model that takes text only; and of files."""
 _OURS = {
     401: ("The model provider refused this server's credentials.", "upstream_authentication"),
     402: ("The model provider's quota is used up.", "upstream_quota_exceeded"),
@@ -105,7 +107,7 @@ def _meaning(
     unread = _CANNOT_READ.search(message) if isinstance(message, str) else None
     if unread is not None:
         return UpstreamError(
-            f"The model takes no {unread[1].lower()} input.",
+            f"The model takes no {(unread[1] or 'file').lower()} input.",
             status=400,
             code="unsupported_content",
             type="invalid_request_error",

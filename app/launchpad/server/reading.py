@@ -10,6 +10,7 @@ from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from launchpad.server.cycle import Cycle
+from launchpad.server.refusals import NO_HOST, TOO_LARGE, UNKNOWN_CODING, UNREADABLE
 
 __all__ = ["LINGER", "ReadingProtocol"]
 
@@ -17,36 +18,10 @@ LINGER = 2.0
 """Seconds that a client may go on to send what has been answered already."""
 MAX_HEAD = 64 * 1024
 """Bytes that a request's line and headers may have, or a chunked body's trailers."""
-
-
-def _answer(status: bytes, code: bytes, message: bytes) -> bytes:
-    body = b'{"error":{"message":"%b","type":"invalid_request_error","param":null,"code":"%b"}}' % (
-        message,
-        code,
-    )
-    return (
-        b"HTTP/1.1 %b\r\ncontent-type: application/json\r\nconnection: close\r\n"
-        b"content-length: %d\r\n\r\n%b" % (status, len(body), body)
-    )
-
-
-TOO_LARGE = _answer(
-    b"431 Request Header Fields Too Large",
-    b"headers_too_large",
-    b"The request's headers are larger than 64 KiB.",
-)
-UNREADABLE = _answer(
-    b"400 Bad Request",
-    b"invalid_http",
-    b"This cannot be read as an HTTP request. Check its first line, its headers and its length.",
-)
-NO_HOST = _answer(
-    b"400 Bad Request",
-    b"invalid_host",
-    b"An HTTP/1.1 request has one Host header, with a host's name in it.",
-)
 HOST = re.compile(rb"(?:\[[\w:.~%-]+\]|[\w.~!$&'()*+,;=%-]*)(?::\d*)?")
 """A host and its port, as RFC 3986 (3.2.2) has them."""
+ABSOLUTE = re.compile(rb"[a-z][a-z0-9+.-]*://([^/?#]*)(.*)", re.IGNORECASE | re.DOTALL)
+"""A request's target with scheme and host, as a proxy gets it (RFC 9112, 3.2.2)."""
 UPGRADES = frozenset({b"upgrade", b"http2-settings"})
 
 
@@ -56,7 +31,10 @@ class ReadingProtocol(HttpToolsProtocol):
     - A request that does not get complete is given up after the keep-alive time without a byte.
     - A request whose headers have no end gets 431, and what is no request 400, in the form of all
       errors. They do not come within another answer, which is left whole.
-    - So does one that does not name its host, or names two (RFC 9112, 3.2).
+    - So does one that does not name its host, or names two (RFC 9112, 3.2). A host in its target
+      stands in place of `Host` (3.2.2): whoever looks at `Host` would be told another one.
+    - A body in another transfer coding than `chunked` gets 501 (RFC 9112, 6.1), and 400 where its
+      end cannot be found (6.3); the application would get it coded.
     - What stands behind a body in chunks is no header of the request (RFC 9110, 6.5.1): uvicorn
       takes an API key from there, or leaves it, as the segments of TCP happen to fall.
     - A client of HTTP/1.0 is sent no `100 Continue` (RFC 9110, 15.2).
@@ -127,21 +105,52 @@ class ReadingProtocol(HttpToolsProtocol):
             raise ValueError("the request's head is too large")
         if self._ignores_upgrade():
             return
-        self._check_host()
+        self._check_head()
+        if self.url[:1] != b"/":
+            self._take_host_of_target()
         if self.expect_100_continue and self.parser.get_http_version() == "1.0":
             self.expect_100_continue = False
         super().on_headers_complete()
         # The parser's callback tells trailers as it tells headers.
         self.headers = []
 
-    def _check_host(self) -> None:
-        hosts = [value for name, value in self.headers if name == b"host"]
+    def _check_head(self) -> None:
+        hosts: list[bytes] = []
+        codings: list[bytes] = []
+        for name, value in self.headers:
+            if name == b"host":
+                hosts.append(value)
+            elif name == b"transfer-encoding":
+                codings += value.split(b",")
+        if codings:
+            self._check_codings(codings)
         # The parser leaves white space behind a value, which is none of it (RFC 9112, 5.1).
         if len(hosts) == 1 and HOST.fullmatch(hosts[0].strip(b" \t")):
             return
         if hosts or self.parser.get_http_version() != "1.0":
             self._refusal = NO_HOST
             raise ValueError("the request does not name one host")
+
+    def _check_codings(self, given: list[bytes]) -> None:
+        codings = [name for one in given if (name := one.strip().lower())]
+        if codings[-1:] != [b"chunked"]:
+            raise ValueError("the body has no end")
+        if codings != [b"chunked"]:
+            self._refusal = UNKNOWN_CODING
+            raise ValueError("a transfer coding is not known")
+
+    def _take_host_of_target(self) -> None:
+        target = ABSOLUTE.fullmatch(self.url)
+        if target is None:
+            return
+        host, rest = target.groups()
+        if host[:1] in {b"", b":"} or not HOST.fullmatch(host):
+            self._refusal = NO_HOST
+            raise ValueError("the request's target does not name a host")
+        others = [header for header in self.headers if header[0] != b"host"]
+        # In place: the scope has this list.
+        self.headers[:] = [(b"host", host), *others]
+        self.url = rest if rest.startswith(b"/") else b"/" + rest
 
     def on_body(self, body: bytes) -> None:
         """Called by the parser; how much of it may come is the application's to say."""

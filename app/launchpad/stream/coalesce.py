@@ -26,7 +26,7 @@ def coalesce(events: Sequence[RunEvent]) -> list[RunEvent]:
     """`events` with neighbouring deltas of one node and one kind merged into one.
 
     Order, text and every other event stay as they are. Pieces of one tool call merge too, up to
-    a piece that brings a new `id` or `name`.
+    a piece that brings a new `id`, `name` or `extra_content`.
     """
     if len(events) < 2:
         return list(events)
@@ -68,5 +68,7 @@ def _extended(last: RunEvent, event: ToolCallDelta) -> ToolCallDelta | None:
     if not isinstance(last, ToolCallDelta):
         return None
     if event.node != last.node or event.index != last.index or event.id or event.name:
+        return None
+    if event.extra_content is not None:
         return None
     return replace(last, arguments=last.arguments + event.arguments)

@@ -23,6 +23,7 @@ from launchpad.events import (
     ToolCallDelta,
 )
 from launchpad.stream.coalesce import coalesce
+from launchpad.stream.size import length_of
 from launchpad.wire.pairs import Pairs
 
 __all__ = ["HOLD_LIMIT", "PARAGRAPH", "Order"]
@@ -246,6 +247,4 @@ def _field_of(event: RunEvent) -> frozenset[type[RunEvent]]:
 
 
 def _size(event: RunEvent) -> int:
-    if isinstance(event, ToolCallDelta):
-        return _EVENT_COST + len(event.arguments)
-    return _EVENT_COST + len(getattr(event, "text", ""))
+    return _EVENT_COST + length_of(event)

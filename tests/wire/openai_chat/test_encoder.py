@@ -67,6 +67,8 @@ def accumulate(objects: list[dict[str, Any]], choice: int = 0) -> dict[str, Any]
                             )
                         call = calls[piece["index"]]
                         call["function"]["arguments"] += piece["function"]["arguments"]
+                        if "extra_content" in piece:
+                            call["extra_content"] = piece["extra_content"]
                 elif isinstance(value, str):
                     message[key] = (message.get(key) or "") + value
                 else:
@@ -308,6 +310,17 @@ def test_long_arguments_are_cut_too():
     assert max(map(len, data.split(b"\n"))) <= MAX_LINE
     message = accumulate(chunks(data))["message"]
     assert message["tool_calls"][0]["function"]["arguments"] == arguments * 2
+
+
+def test_what_stands_beside_arguments_leaves_them_less_of_the_line():
+    extra = {"google": {"thought_signature": "x" * 40_000}}
+    words = [ToolCallDelta("A", 0, "y" * 100_000, "c", "f", extra)]
+    words.append(ToolCallDelta("A", 0, "z", extra_content=extra))
+    data = OpenAIChatEncoder().encode(run_of(*node("A", *words)))
+    assert max(map(len, data.split(b"\n"))) <= MAX_LINE
+    (call,) = accumulate(chunks(data))["message"]["tool_calls"]
+    assert call["function"]["arguments"] == "y" * 100_000 + "z"
+    assert call["extra_content"] == extra
 
 
 def test_lone_surrogates_do_not_break_a_stream():

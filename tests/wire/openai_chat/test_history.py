@@ -36,6 +36,10 @@ def call(identity: str, name: str = "weather") -> dict[str, Any]:
     return {"id": identity, "type": "function", "function": {"name": name, "arguments": "{}"}}
 
 
+def result(identity: str) -> dict[str, Any]:
+    return {"role": "tool", "tool_call_id": identity, "content": "sun"}
+
+
 def request(*messages: Any) -> OpenAIChatSchema:
     return OpenAIChatSchema.model_validate({"messages": list(messages)})
 
@@ -68,7 +72,7 @@ def test_a_tools_result_gets_its_tools_name():
         user("q"),
         assistant("hm", tool_calls=[call("c1"), call("c2", "time")]),
         {"role": "tool", "tool_call_id": "c2", "content": [{"type": "text", "text": "noon"}]},
-        {"role": "tool", "tool_call_id": "c1", "content": "sun"},
+        result("c1"),
         user("next"),
     )
     _, response, results = event.get_message_history()
@@ -92,6 +96,7 @@ def test_what_was_thought_before_calls_is_told_once(field: str):
         assistant(tool_calls=[call("c1"), call("c2")], **{field: "thought"}),
         assistant(tool_calls=[call("c3")], **{field: None}),
         assistant(tool_calls=[call("c4")], **{field: {"no": "text"}}),
+        *(result(f"c{number}") for number in "1234"),
     )
     calls = [
         part
@@ -106,11 +111,24 @@ def test_after_a_tools_result_there_is_no_new_prompt():
     event = request(
         user("q"),
         assistant(tool_calls=[call("c1")]),
-        {"role": "tool", "tool_call_id": "c1", "content": "sun"},
+        result("c1"),
     )
     assert event.get_user_prompt() is None
     assert event.get_message() == "q"
     assert len(event.get_message_history()) == 3
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [assistant(tool_calls=[call("c1"), call("c2")]), result("c2"), user("and"), result("c1")],
+        [*(assistant(tool_calls=[call(one)]) for one in ("c1", "c2")), result("c1"), result("c2")],
+        [assistant(tool_calls=[call("c1")]), result("c1")] * 2,
+    ],
+    ids=["a user between", "calls apart", "an id again"],
+)
+def test_where_a_result_stands_is_left_to_the_model(messages: list[Any]):
+    assert len(request(user("q"), *messages, user("next")).messages) == len(messages) + 2
 
 
 def test_the_older_function_form():
@@ -163,6 +181,23 @@ def test_text_parts_stay_apart_where_there_is_a_place_for_them():
     assert system.parts[0].content == "What is in\nParis?"
 
 
+@pytest.mark.parametrize("url", ["DATA:image/PNG;base64,iVBORw0KGgo=", PIXEL.upper()[:22] + "iVBO"])
+def test_a_data_url_s_scheme_and_type_have_no_case(url: str):
+    picture: Any = {"type": "image_url", "image_url": {"url": url}}
+    file: Any = {"type": "file", "file": {"file_data": url}}
+    prompt = request(user([picture, file])).get_user_prompt()
+    assert isinstance(prompt, list)
+    for part in prompt:
+        assert isinstance(part, BinaryImage)
+        assert part.media_type == "image/png"
+        assert part.data.startswith(b"\x89PN")
+
+
+def test_the_scheme_of_a_picture_s_address_has_no_case():
+    picture: Any = {"type": "image_url", "image_url": {"url": "HTTPS://example.org/a.png"}}
+    assert request(user([picture])).get_user_prompt() == [ImageUrl("HTTPS://example.org/a.png")]
+
+
 def test_pictures_sound_and_files():
     event = request(
         user(
@@ -197,7 +232,7 @@ def test_pictures_sound_and_files():
         [
             user("a"),
             assistant(tool_calls=[call("c1")]),
-            {"role": "tool", "tool_call_id": "c1", "content": "sun"},
+            result("c1"),
         ],
         [user("a"), assistant("prefill")],
     ],

@@ -223,10 +223,13 @@ MESSAGES = st.one_of(
     st.builds(lambda text: {"role": "assistant", "content": text}, st.none() | st.text(max_size=5)),
     st.just({"role": "assistant", "tool_calls": [CALL]}),
 )
+RESULT = {"role": "tool", "tool_call_id": "c1", "content": "42"}
 
 
 @given(st.lists(MESSAGES, min_size=1, max_size=5))
 def test_any_conversation_survives_its_own_dump(messages: list[Any]):
+    called = any("tool_calls" in message for message in messages)
+    messages = [*messages, *([RESULT] if called else ())]
     event = request(messages=messages)
     assert OpenAIChatSchema.model_validate(event.model_dump()) == event
     assert len(event.get_message_history()) <= len(messages)

@@ -9,6 +9,13 @@ from launchpad.wire.openai_chat.schema import OpenAIChatSchema
 from launchpad.wire.openai_chat.validation import explain, param_of
 
 USER = {"role": "user", "content": "hi"}
+CALLED = {
+    "role": "assistant",
+    "tool_calls": [
+        {"id": identity, "type": "function", "function": {"name": "f", "arguments": "{}"}}
+        for identity in ("c1", "c2")
+    ],
+}
 
 
 def complaint(value: Any) -> dict[str, Any]:
@@ -137,6 +144,42 @@ def complaint(value: Any) -> dict[str, Any]:
             "messages[0].tool_call_id",
             "invalid_value",
             "no earlier assistant message",
+        ),
+        (
+            {"messages": [CALLED, {"role": "user", "content": "x"}]},
+            "messages[0].tool_calls",
+            "invalid_value",
+            "responding to each 'tool_call_id'. There is no tool message for: c1, c2.",
+        ),
+        (
+            {"messages": [CALLED, {"role": "tool", "tool_call_id": "c1", "content": "x"}]},
+            "messages[0].tool_calls",
+            "invalid_value",
+            "There is no tool message for: c2.",
+        ),
+        (
+            {
+                "messages": [
+                    CALLED,
+                    {"role": "tool", "tool_call_id": "c2", "content": "x"},
+                    {"role": "tool", "tool_call_id": "c1", "content": "x"},
+                    CALLED,
+                ]
+            },
+            "messages[3].tool_calls",
+            "invalid_value",
+            "There is no tool message for: c1, c2.",
+        ),
+        (
+            {
+                "messages": [
+                    {"role": "assistant", "function_call": {"name": "f", "arguments": "{}"}},
+                    {"role": "user", "content": "x"},
+                ]
+            },
+            "messages[0].function_call",
+            "invalid_value",
+            "There is no function message for: f.",
         ),
         ({"temperature": 3}, "temperature", "integer_above_max_value", "a value <= 2.0, but got 3"),
         ({"temperature": -0.5}, "temperature", "decimal_below_min_value", "but got -0.5"),

@@ -26,7 +26,7 @@ from langchain_core.runnables.base import RunnableBindingBase
 
 from launchpad.errors import UpstreamError
 from launchpad.events import FinishReason, Usage
-from launchpad.models.openai_compatible.finish_reasons import BREAKS_OFF
+from launchpad.models.finish_reasons import finish_reason_of
 from launchpad.models.upstream_errors import cut, unreadable
 
 if TYPE_CHECKING:
@@ -34,20 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["ModelCalls", "reason_of", "says_it_all", "usage_of"]
 
-_REASONS: dict[str, FinishReason] = {
-    "length": "length",
-    "max_tokens": "length",
-    "max_output_tokens": "length",
-    "model_length": "length",
-    "tool_calls": "tool_calls",
-    "tool_use": "tool_calls",
-    "function_call": "tool_calls",
-    "content_filter": "content_filter",
-    "refusal": "content_filter",
-    "safety": "content_filter",
-}
-
-_REASON_NAMES = ("finish_reason", "stop_reason", "done_reason")
+_REASON_NAMES = ("finish_reason", "stop_reason", "stopReason", "done_reason")
 _REPORTING = frozenset({"openai", "azure", "groq", "deepseek", "xai"})
 """LangChain's names (`ls_provider`) of providers whose packages report each finish reason.
 
@@ -210,9 +197,8 @@ def reason_of(message: AIMessage) -> FinishReason | None:
         # OpenAI's Responses API.
         details: dict[str, Any] = said.get("incomplete_details") or {}
         reason = details.get("reason") or said["status"]
-    name = str(reason).lower() if reason else ""
-    # None, as of one that was cut, so that it counts as that where the provider reports each.
-    return _REASONS.get(name, "stop") if name and name not in BREAKS_OFF else None
+    # None of one that was broken off: it counts as cut where the provider reports each.
+    return finish_reason_of(str(reason)) if reason else None
 
 
 def usage_of(counted: UsageMetadata) -> Usage:

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_ai.models.wrapper import WrapperModel
 
-from launchpad.models.live.events import usage_of
-from launchpad.models.live.stream import finish_reason_of
+from launchpad.models.finish_reasons import finish_reason_of
+from launchpad.models.live.events import ended_for, usage_of
 from launchpad.models.scope import count_usage
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class CountingModel(WrapperModel):
         """As the wrapped model's."""
         settings = self.settings_of_request(model_settings)
         response = await self.wrapped.request(messages, settings, model_request_parameters)
-        count_usage(usage_of(response.usage), finish_reason_of(response.finish_reason))
+        count_usage(usage_of(response.usage), finish_reason_of(ended_for(response)))
         return response
 
     @asynccontextmanager
@@ -50,4 +50,4 @@ class CountingModel(WrapperModel):
             messages, model_settings, model_request_parameters, run_context
         ) as response:
             yield response
-            count_usage(usage_of(response.usage), finish_reason_of(response.finish_reason))
+            count_usage(usage_of(response.usage), finish_reason_of(ended_for(response)))

@@ -26,8 +26,9 @@ from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
 from launchpad.models.agents.counting import CountingModel
 from launchpad.models.agents.prepared import Untouched
 from launchpad.models.agents.request import AgentRequest
-from launchpad.models.live.events import usage_of
-from launchpad.models.live.stream import LiveStream, finish_reason_of
+from launchpad.models.finish_reasons import finish_reason_of
+from launchpad.models.live.events import ended_for, usage_of
+from launchpad.models.live.stream import LiveStream
 from launchpad.models.scope import (
     RequestScope,
     count_usage,
@@ -86,7 +87,7 @@ class _Answer:
             if error is None and not self._live.counted:
                 # The node reads the answer by pydantic-ai's own means.
                 view = self._view
-                count_usage(usage_of(view.usage), finish_reason_of(view.get().finish_reason))
+                count_usage(usage_of(view.usage), finish_reason_of(ended_for(view.get())))
         except BaseException:
             await self._stack.__aexit__(*sys.exc_info())
             raise

@@ -79,6 +79,7 @@ class ChatLive(LiveStream):
                 function.get("name"),
                 fragment.get("id"),
                 function.get("arguments"),
+                fragment.get("extra_content"),
             )
 
     def _reasoning(self, delta: Mapping[str, Any], say: Speech, out: list[Delta]) -> None:

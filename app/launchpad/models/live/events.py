@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
 from pydantic_ai.messages import (
+    ModelResponse,
     ModelResponseStreamEvent,
     PartDeltaEvent,
     PartStartEvent,
@@ -17,13 +18,15 @@ from pydantic_ai.messages import (
     ToolCallPart,
     ToolCallPartDelta,
 )
+from pydantic_ai.models import StreamedResponse
 
 from launchpad.events import Delta, ReasoningDelta, RefusalDelta, Usage
+from launchpad.models.finish_reasons import BREAKS_OFF
 from launchpad.models.live.responses import TeeResponse
 from launchpad.models.live.stream import LiveStream, Names, Speech
 from launchpad.models.upstream_errors import as_upstream_error, cut
 
-__all__ = ["EventLive", "deltas_of", "usage_of"]
+__all__ = ["EventLive", "deltas_of", "ended_for", "usage_of"]
 
 
 class EventLive(LiveStream):
@@ -56,12 +59,13 @@ class EventLive(LiveStream):
             if out:
                 yield out
         whole = response.get()
-        if rest := say.end(whole.finish_reason):
+        reason = ended_for(whole)
+        if rest := say.end(reason):
             yield rest
-        if whole.finish_reason == "error":
+        if reason and reason.lower() in BREAKS_OFF:
             raw = (whole.provider_details or {}).get("finish_reason")
-            raise cut(f"its finish reason is {raw or 'error'!r}")
-        self.finish_reason = say.reason(whole.finish_reason)
+            raise cut(f"its finish reason is {raw or reason!r}")
+        self.finish_reason = say.reason(reason)
         self.hid_calls = say.hides_calls
         self.usage = usage_of(whole.usage)
         refusal = (whole.provider_details or {}).get("refusal")
@@ -89,7 +93,9 @@ def _started(key: object, part: object, say: Speech) -> Sequence[Delta]:
     if isinstance(part, ThinkingPart) and part.content:
         return [ReasoningDelta(say.node, part.content)]
     if isinstance(part, ToolCallPart):
-        return say.tool_call(key, part.tool_name, part.tool_call_id, _json(part.args))
+        return say.tool_call(
+            key, part.tool_name, part.tool_call_id, _json(part.args), _extra(part.provider_details)
+        )
     return ()
 
 
@@ -100,9 +106,18 @@ def _added(key: object, delta: object, say: Speech) -> Sequence[Delta]:
         return [ReasoningDelta(say.node, delta.content_delta)]
     if isinstance(delta, ToolCallPartDelta):
         return say.tool_call(
-            key, delta.tool_name_delta, delta.tool_call_id, _json(delta.args_delta)
+            key,
+            delta.tool_name_delta,
+            delta.tool_call_id,
+            _json(delta.args_delta),
+            _extra(delta.provider_details),
         )
     return ()
+
+
+def _extra(details: dict[str, Any] | None) -> object:
+    """A call's `extra_content`, where pydantic-ai keeps it."""
+    return details.get("extra_content") if details else None
 
 
 def _json(arguments: object) -> str | None:
@@ -110,6 +125,14 @@ def _json(arguments: object) -> str | None:
     if arguments is None or isinstance(arguments, str):
         return arguments
     return json.dumps(arguments)
+
+
+def ended_for(response: ModelResponse | StreamedResponse) -> str | None:
+    """Why an answer ended: pydantic-ai's word, or the provider's where pydantic-ai has none."""
+    if response.finish_reason is not None:
+        return response.finish_reason
+    raw = (response.provider_details or {}).get("finish_reason")
+    return raw if isinstance(raw, str) else None
 
 
 def usage_of(usage: Any) -> Usage | None:

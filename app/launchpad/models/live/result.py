@@ -10,8 +10,9 @@ from pydantic_ai.result import StreamedRunResult
 
 from launchpad.errors import NodeError
 from launchpad.events import Delta, JsonDelta, TextDelta
-from launchpad.models.live.events import usage_of
-from launchpad.models.live.stream import LiveStream, finish_reason_of
+from launchpad.models.finish_reasons import finish_reason_of
+from launchpad.models.live.events import ended_for, usage_of
+from launchpad.models.live.stream import LiveStream
 
 __all__ = ["ResultLive"]
 
@@ -45,7 +46,7 @@ class ResultLive(LiveStream):
                 "its agent's stream was closed before it was read to its end; read it inside of "
                 "`async with self.agent.run_stream(...)`, and yield there what it gives.",
             )
-        self.finish_reason = finish_reason_of(response.finish_reason)
+        self.finish_reason = finish_reason_of(ended_for(response))
         self.usage = usage_of(response.usage)
 
 

@@ -13,24 +13,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from launchpad.events import Delta, FinishReason, JsonDelta, TextDelta, ToolCallDelta, Usage
+from launchpad.models.finish_reasons import finish_reason_of
 from launchpad.models.openai_compatible.json_values import as_object
 from launchpad.stream.partial_json.around import DocumentText
-
-_FINISH_REASONS: dict[str, FinishReason] = {
-    "stop": "stop",
-    "length": "length",
-    "max_tokens": "length",
-    "model_length": "length",
-    "tool_calls": "tool_calls",
-    "function_call": "tool_calls",
-    "tool_call": "tool_calls",
-    "content_filter": "content_filter",
-}
-
-
-def finish_reason_of(raw: str | None) -> FinishReason | None:
-    """An upstream's or pydantic-ai's finish reason in OpenAI's terms; an unknown one is a stop."""
-    return _FINISH_REASONS.get(raw, "stop") if raw else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,9 +158,17 @@ class Speech:
         return [JsonDelta(self.node, said)] if said else []
 
     def tool_call(
-        self, key: object, name: str | None, call_id: str | None, arguments: str | None
+        self,
+        key: object,
+        name: str | None,
+        call_id: str | None,
+        arguments: str | None,
+        extra: object = None,
     ) -> list[Delta]:
-        """A fragment of the tool call `key`; what comes before its name is known waits for it."""
+        """A fragment of the tool call `key`; what comes before its name is known waits for it.
+
+        `extra`: its `extra_content`, where that is an object.
+        """
         call = self._calls.get(key)
         out: list[Delta] = []
         if call is None:
@@ -184,6 +177,8 @@ class Speech:
             self._unsettled.append(call)
         call.call_id = call.call_id or call_id
         call.waiting += arguments or ""
+        if extra:
+            call.extra = as_object(extra) or call.extra
         if call.settled:
             return self._tell(call)
         call.name += name or ""
@@ -205,14 +200,17 @@ class Speech:
         if not call.settled or not (output or self._names.shows(call.name)):
             return []
         words, call.waiting = call.waiting, ""
+        extra, call.extra = call.extra, None
         call.argued = call.argued or bool(words)
         if output:
             return [JsonDelta(self.node, words)] if words and self._structured else []
         if call.index is None:
             call.index = self._shown
             self._shown += 1
-            return [ToolCallDelta(self.node, call.index, words, call.call_id, call.name)]
-        return [ToolCallDelta(self.node, call.index, words)] if words else []
+            return [ToolCallDelta(self.node, call.index, words, call.call_id, call.name, extra)]
+        if not (words or extra):
+            return []
+        return [ToolCallDelta(self.node, call.index, words, extra_content=extra)]
 
 
 @dataclass(slots=True, eq=False)
@@ -220,6 +218,7 @@ class _Call:
     name: str = ""
     call_id: str | None = None
     waiting: str = ""
+    extra: dict[str, Any] | None = None
     settled: bool = False
     """Its name is complete."""
     argued: bool = False

@@ -18,12 +18,8 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from launchpad.models.finish_reasons import BREAKS_OFF, OPENAIS, in_openais_words
 from launchpad.models.openai_compatible.contents import TEXT_OR_NONE, settle_content
-from launchpad.models.openai_compatible.finish_reasons import (
-    BREAKS_OFF,
-    OPENAIS,
-    in_openais_words,
-)
 from launchpad.models.openai_compatible.json_values import as_object, error_in, objects_in
 from launchpad.models.openai_compatible.plain_chunk import decode_plain
 from launchpad.models.openai_compatible.readable import is_readable

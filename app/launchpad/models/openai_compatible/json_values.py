@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
+
+_STATUS = re.compile("[1-9][0-9]{2}")
+_WELL = frozenset({"", "0", "ok", "success"})
+"""Words for a code where nothing went wrong."""
 
 
 def as_object(value: object) -> dict[str, Any]:
@@ -24,12 +29,17 @@ def error_in(body: dict[str, Any]) -> object:
     """What a body or an event says went wrong; None where it is no error.
 
     It stands under `error`, or is the body itself: from older vLLM and what is made after it, and
-    from DashScope, which has no more than a code and a message there. A code below 400 is none.
+    from DashScope, which has no more than a code and a message there. A code below 400 is none,
+    and neither is one that says that all is well.
     """
     if error := body.get("error"):
         return error
     if body.get("object") == "error":
         return body
     code = body.get("code")
-    failed = code >= 400 if isinstance(code, int) else bool(code)
+    if isinstance(code, str):
+        # Not every text of digits is a number to `int`.
+        failed = code >= "400" if _STATUS.fullmatch(code) else code.lower() not in _WELL
+    else:
+        failed = code >= 400 if isinstance(code, int) else bool(code)
     return body if failed and body.get("message") and "choices" not in body else None

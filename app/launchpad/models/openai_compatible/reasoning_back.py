@@ -1,5 +1,8 @@
 """What a model thought before it called a client's tools, sent back to it with the call's result.
 
+So is a call's `extra_content`: Gemini 3 refuses to go on with a call without the signature of its
+thoughts in there.
+
 DeepSeek's and Kimi's thinking modes refuse to go on with a call without it. A conversation carries
 it on the message's first `ToolCallPart`, in `provider_details`, under the field's own name
 (`wire/openai_chat/history.py`): as a `ThinkingPart` it would reach every provider, and those that
@@ -12,8 +15,14 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from pydantic_ai.messages import ModelResponse, ThinkingPart, ToolCallPart
+from pydantic_ai.messages import (
+    ModelResponse,
+    ModelResponsePart,
+    ThinkingPart,
+    ToolCallPart,
+)
 from pydantic_ai.models.openai import OpenAIChatModel
+from typing_extensions import TypeIs
 
 if TYPE_CHECKING:
     from openai.types.chat import ChatCompletionMessageParam
@@ -32,7 +41,15 @@ class SendsReasoningBack(OpenAIChatModel):
             # Special tokens are broken in it as in whatever else a client says.
             (prepared,) = self.prepare_messages([ModelResponse(parts=thoughts)])
             message = replace(message, parts=[*prepared.parts, *message.parts])
+        if any(map(_has_extra, message.parts)):
+            message = replace(message, parts=[self._as_from_here(part) for part in message.parts])
         return super()._map_model_response(message)
+
+    def _as_from_here(self, part: ModelResponsePart) -> ModelResponsePart:
+        """A call of a client's history says not whose it is; pydantic-ai would keep its extra."""
+        if not _has_extra(part) or part.provider_name is not None:
+            return part
+        return replace(part, provider_name=self.system)
 
     def _thoughts(self, message: ModelResponse) -> Iterator[ThinkingPart]:
         known = self.profile.get("openai_chat_thinking_field")
@@ -45,3 +62,7 @@ class SendsReasoningBack(OpenAIChatModel):
                 if text := (details or {}).get(field):
                     yield ThinkingPart(text, id=known or field, provider_name=origin)
                     break
+
+
+def _has_extra(part: ModelResponsePart) -> TypeIs[ToolCallPart]:
+    return isinstance(part, ToolCallPart) and "extra_content" in (part.provider_details or {})

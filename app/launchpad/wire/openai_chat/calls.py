@@ -61,16 +61,22 @@ class CallIndex:
     def pieces(self, event: ToolCallDelta) -> list[bytes]:
         """What a delta's `tool_calls` is for `event`; several where one line would be too long."""
         position = self._known.get((event.node, event.index))
-        if position is not None and len(event.arguments) <= _SURELY_FITS:
+        extra = event.extra_content
+        if position is not None and extra is None and len(event.arguments) <= _SURELY_FITS:
             # The way of nearly every piece.
             return [_PIECE % (position, escape_json(event.arguments))]
         call = self.number(event)
-        first, *rest = split_text(call.arguments, _LONGEST_PIECE) or [""]
+        room = _LONGEST_PIECE
+        if extra is not None:
+            room = max(room - len(to_json(extra)), _SURELY_FITS)
+        first, *rest = split_text(call.arguments, room) or [""]
         entry: dict[str, Any] = {"index": call.position}
         if call.id is None:
             entry["function"] = {"arguments": first}
         else:
             entry |= {"id": call.id, "type": "function"}
             entry["function"] = {"name": call.name, "arguments": first}
+        if extra is not None:
+            entry["extra_content"] = extra
         later = [{"index": call.position, "function": {"arguments": piece}} for piece in rest]
         return [to_json([piece]) for piece in (entry, *later)]

@@ -158,17 +158,22 @@ class _Message:
 def _join_calls(pieces: Sequence[ToolCallDelta], numbering: CallIndex) -> list[dict[str, Any]]:
     heads: list[NumberedCall] = []
     arguments: list[list[str]] = []
+    extras: list[dict[str, Any]] = []
     for piece in pieces:
         call = numbering.number(piece)
         if call.position == len(heads):
             heads.append(call)
             arguments.append([])
+            extras.append({})
         arguments[call.position].append(call.arguments)
+        if piece.extra_content:
+            extras[call.position]["extra_content"] = piece.extra_content
     return [
         {
             "id": head.id,
             "type": "function",
             "function": {"name": head.name, "arguments": "".join(texts)},
+            **extra,
         }
-        for head, texts in zip(heads, arguments, strict=True)
+        for head, texts, extra in zip(heads, arguments, extras, strict=True)
     ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from pydantic_core import PydanticCustomError
 
 from launchpad.wire.openai_chat.json_schema import schema_problem
-from launchpad.wire.openai_chat.messages import AssistantMessage, ToolMessage
+from launchpad.wire.openai_chat.messages import AssistantMessage, FunctionMessage, ToolMessage
 from launchpad.wire.openai_chat.options import (
     AllowedToolChoice,
     JsonSchemaFormat,
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from launchpad.wire.openai_chat.schema import OpenAIChatSchema
 
 __all__ = ["check"]
+
+_NAMED = 8
+_LONGEST = 64
+"""How many calls without a result are named, and how much of each name."""
 
 
 def check(request: OpenAIChatSchema) -> None:
@@ -31,16 +35,55 @@ def check(request: OpenAIChatSchema) -> None:
 
 
 def _check_tool_results(request: OpenAIChatSchema) -> None:
+    """Each result has its call, and each call its result, as OpenAI's API wants it.
+
+    Other than there, any messages may stand between a call and its result: some models take that.
+    """
     known: set[str] = set()
+    open_calls: dict[str, int] = {}
+    open_functions: dict[str, int] = {}
     for position, message in enumerate(request.messages):
         if isinstance(message, AssistantMessage):
-            known.update(call.id for call in message.tool_calls or ())
-        elif isinstance(message, ToolMessage) and message.tool_call_id not in known:
-            raise PydanticCustomError(
-                "unknown_tool_call",
-                "no earlier assistant message has a tool call with this id",
-                {"param": f"messages[{position}].tool_call_id"},
-            )
+            if message.tool_calls:
+                ids = [call.id for call in message.tool_calls]
+                known.update(ids)
+                open_calls.update(dict.fromkeys(ids, position))
+            if message.function_call is not None:
+                open_functions[message.function_call.name] = position
+        elif isinstance(message, ToolMessage):
+            if message.tool_call_id not in known:
+                raise PydanticCustomError(
+                    "unknown_tool_call",
+                    "no earlier assistant message has a tool call with this id",
+                    {"param": f"messages[{position}].tool_call_id"},
+                )
+            open_calls.pop(message.tool_call_id, None)
+        elif isinstance(message, FunctionMessage):
+            open_functions.pop(message.name, None)
+    if open_calls or open_functions:
+        raise _without_result(open_calls, open_functions)
+
+
+def _without_result(calls: dict[str, int], functions: dict[str, int]) -> PydanticCustomError:
+    """In OpenAI's words. Agents would fail over such a conversation, or make results up."""
+    kind, one, field = "tool", "tool messages responding to each 'tool_call_id'", "tool_calls"
+    if not calls:
+        kind, one, field = "function", "a function message with its name", "function_call"
+    missing = calls or functions
+    first = min(missing.values())
+    names = [name[:_LONGEST] for name, position in missing.items() if position == first]
+    return PydanticCustomError(
+        "unanswered_call",
+        "an assistant message with '{field}' must be followed by {one}. "
+        "There is no {kind} message for: {names}",
+        {
+            "param": f"messages[{first}].{field}",
+            "field": field,
+            "one": one,
+            "kind": kind,
+            "names": ", ".join(names[:_NAMED]) + (", …" if len(names) > _NAMED else ""),
+        },
+    )
 
 
 def _check_tools(request: OpenAIChatSchema) -> set[str]:

@@ -43,6 +43,7 @@ from launchpad.wire.openai_chat.parts import (
     TextPart,
     decode_base64,
     decode_data_url,
+    is_data_url,
     text_of,
 )
 
@@ -124,9 +125,13 @@ def _response(message: AssistantMessage, position: int, names: dict[str, str]) -
     thoughts = _thoughts(message)
     for call in message.tool_calls or ():
         names[call.id] = call.function.name
+        details = thoughts
+        if extra := (call.model_extra or {}).get("extra_content"):
+            # What its provider wants back with it, under pydantic-ai's own name for it.
+            details = {**(thoughts or {}), "extra_content": extra}
         parts.append(
             ToolCallPart(
-                call.function.name, call.function.arguments, call.id, provider_details=thoughts
+                call.function.name, call.function.arguments, call.id, provider_details=details
             )
         )
         # Told once.
@@ -176,13 +181,13 @@ def _user_content(part: TextPart | ImagePart | AudioPart | FilePart) -> UserCont
 
 def _image(image: ImageUrl) -> UserContent:
     metadata = {"detail": image.detail} if image.detail is not None else None
-    if image.url.startswith("data:"):
+    if is_data_url(image.url):
         return _binary(*decode_data_url(image.url), metadata)
     return ImageContent(url=image.url, vendor_metadata=metadata)
 
 
 def _file(file: FileData) -> UserContent:
-    if file.file_data.startswith("data:"):
+    if is_data_url(file.file_data):
         return _binary(*decode_data_url(file.file_data))
     guessed, _ = mimetypes.guess_type(file.filename or "")
     return _binary(decode_base64(file.file_data), guessed or "application/octet-stream")

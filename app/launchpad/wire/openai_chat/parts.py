@@ -32,6 +32,7 @@ __all__ = [
     "by_type",
     "decode_base64",
     "decode_data_url",
+    "is_data_url",
     "member",
     "text_of",
 ]
@@ -40,6 +41,8 @@ AUDIO_TYPES = {"wav": "audio/wav", "mp3": "audio/mpeg"}
 """The media types of `input_audio.format`."""
 _MEDIA_TYPE = re.compile(r"[\w!#$&^.+*-]{1,127}/[\w!#$&^.+*-]{1,127}", re.ASCII)
 """RFC 6838, 4.2; and the `*` that a media range has (RFC 9110, 12.5.1)."""
+
+_BASE64 = re.compile(";base64,", re.IGNORECASE)
 
 
 class ChatModel(BaseModel):
@@ -78,13 +81,22 @@ def decode_base64(data: str) -> bytes:
         raise ValueError("the data is not valid base64") from None
 
 
+def is_data_url(url: str) -> bool:
+    """Whether the scheme is `data`; schemes have no case (RFC 3986, 3.1)."""
+    return url[:5].lower() == "data:"
+
+
 def decode_data_url(url: str) -> tuple[bytes, str]:
-    """The bytes and the media type of a base64 `data:` URL (RFC 2397); raises `ValueError`."""
-    head, marker, data = url.removeprefix("data:").partition(";base64,")
-    if not url.startswith("data:") or not marker:
+    """The bytes and the media type of a base64 `data:` URL (RFC 2397); raises `ValueError`.
+
+    The type is in lower case: it has none of its own (RFC 9110, 8.3.1).
+    """
+    marker = _BASE64.search(url)
+    if not is_data_url(url) or marker is None:
         raise ValueError("a data URL has the form data:<media type>;base64,<data>")
+    head, data = url[5 : marker.start()], url[marker.end() :]
     body = unquote_to_bytes(data).decode("latin-1") if "%" in data else data
-    media_type = head.partition(";")[0].strip() or "text/plain"
+    media_type = head.partition(";")[0].strip().lower() or "text/plain"
     if not _MEDIA_TYPE.fullmatch(media_type):
         raise ValueError("a media type has the form type/subtype")
     return decode_base64(body), media_type
@@ -113,9 +125,9 @@ class ImageUrl(ChatModel):
     @field_validator("url")
     @classmethod
     def _check_scheme(cls, url: str) -> str:
-        if url.startswith("data:"):
+        if is_data_url(url):
             decode_data_url(url)
-        elif not url.startswith(("http://", "https://")):
+        elif not url[:8].lower().startswith(("http://", "https://")):
             raise ValueError("an image's URL begins with https://, http:// or data:")
         return url
 
@@ -156,7 +168,7 @@ class FileData(ChatModel):
     @field_validator("file_data")
     @classmethod
     def _check_data(cls, data: str) -> str:
-        if data.startswith("data:"):
+        if is_data_url(data):
             decode_data_url(data)
         else:
             decode_base64(data)
