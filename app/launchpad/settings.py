@@ -1,8 +1,9 @@
 """Every setting: its name, environment variable, default and unit.
 
 Each field is read from `LAUNCHPAD_<NAME>` in the environment or in a `.env` file of the working
-directory (the environment wins). Times are seconds. Constructing `Settings` raises
-`pydantic.ValidationError` on a bad value; `load_settings` turns that into `ConfigurationError`.
+directory (the environment wins). Times are seconds; `inf` is without end. Constructing `Settings`
+raises `pydantic.ValidationError` on a bad value; `load_settings` turns that into
+`ConfigurationError`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, SettingsConfigDict
 
 from launchpad.errors import ConfigurationError
@@ -36,8 +37,16 @@ _OWN_VARIABLES = frozenset({"TARGET", "LOCAL_MODEL_URL", "LOCAL_MODEL_KEY"})
 _WITHOUT_HOST = frozenset({"*", "null", "file://"})
 """Origins of no host; Android's web views call a page of the device's `file://`."""
 
-NonNegative = Annotated[float, Field(ge=0)]
-Positive = Annotated[float, Field(gt=0)]
+_TEN_YEARS = 10 * 365 * 24 * 3600.0
+"""As good as `inf`, which threads cannot wait for."""
+
+
+def _bounded(seconds: float) -> float:
+    return min(seconds, _TEN_YEARS)
+
+
+NonNegative = Annotated[float, Field(ge=0), AfterValidator(_bounded)]
+Positive = Annotated[float, Field(gt=0), AfterValidator(_bounded)]
 
 
 class Settings(BaseSettings):

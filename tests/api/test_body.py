@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import socket
 
 import httpx
 import pytest
@@ -53,6 +54,23 @@ def test_other_broken_json_stays_broken(client: httpx.Client, body: bytes) -> No
 
 def test_a_byte_order_mark_is_skipped(client: httpx.Client) -> None:
     assert said(post(client, b"\xef\xbb\xbf" + json.dumps(chat("hi")).encode())) == "hi"
+
+
+@pytest.mark.parametrize("path", [PATH, "/chat/stream"])
+def test_a_body_that_waits_to_be_asked_for_is_refused_unsent(
+    client: httpx.Client, path: str
+) -> None:
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: "
+    address = (client.base_url.host, client.base_url.port or 80)
+    with socket.create_connection(address, timeout=10) as wire:
+        wire.sendall(f"{head}{2**30}\r\n\r\n".encode())
+        assert wire.recv(4096).startswith(b"HTTP/1.1 413 ")
+    body = json.dumps({**chat("hi"), "message": "hi"}).encode()
+    with socket.create_connection(address, timeout=10) as wire:
+        wire.sendall(f"{head}{len(body)}\r\n\r\n".encode())
+        assert wire.recv(4096) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        wire.sendall(body)
+        assert b" 200 OK\r\n" in wire.recv(4096)
 
 
 @pytest.mark.parametrize("path", [PATH, "/chat/stream"])

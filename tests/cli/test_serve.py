@@ -99,6 +99,16 @@ def test_ctrl_c_ends_it_cleanly(flows: Path, serve: Serve) -> None:
     assert "Traceback" not in served.output
 
 
+def test_times_may_be_without_end(flows: Path, serve: Serve) -> None:
+    """Threads of the standard library cannot wait for `inf`, which says plainly what is meant."""
+    times = [name for name, one in Settings.model_fields.items() if one.annotation is float]
+    assert "shutdown_grace" in times
+    served = serve(str(flows), **{f"LAUNCHPAD_{name.upper()}": "inf" for name in times})
+    assert served.ask("hello").startswith("hello")
+    assert served.end() == 0
+    assert "OverflowError" not in served.output
+
+
 def test_a_signal_during_the_start_ends_it_cleanly(flows: Path, serve: Serve) -> None:
     # Short naps: a signal in the instant before a sleep is seen by Python when that is over.
     naps = "import time\nfor _ in range(600): time.sleep(0.1)"

@@ -14,10 +14,12 @@ import pytest
 from launchpad.core.closing import close
 from launchpad.core.nodes.agent import AgentConfig, ModelProvider
 from launchpad.core.nodes.agent_streaming_node import AgentStreamingNode
+from launchpad.core.nodes.base import Node
 from launchpad.core.schema import NodeConfig, WorkflowSchema
 from launchpad.core.task import TaskContext
 from launchpad.core.workflow import Workflow
-from launchpad.events import TextDelta
+from launchpad.errors import RequestError
+from launchpad.events import RunEvent, RunFailed, RunFinished, TextDelta
 from launchpad.testing.scripted_upstream import ScriptedUpstream
 from launchpad.testing.steps import Repeat
 from launchpad.wire.openai_chat.schema import OpenAIChatSchema
@@ -164,3 +166,80 @@ def test_a_node_that_hands_an_agent_s_words_on_can_be_left(
 
         asyncio.run(main())
     assert not [one for one in caplog.records if one.levelno > logging.INFO], caplog.text
+
+
+class Answer(AgentStreamingNode):
+    """Streams as document 001 has it, from the upstream of a test."""
+
+    base_url: str
+    has_tools = False
+
+    def look_up(self) -> str:
+        """A tool of the run's own: its agent is no shared one."""
+        return ""
+
+    def get_agent_config(self) -> AgentConfig:
+        return AgentConfig(
+            model_provider=ModelProvider.OPENAI_COMPATIBLE,
+            model_name="any",
+            base_url=self.base_url,
+            api_key="key",
+            tools=[self.look_up] if self.has_tools else [],
+        )
+
+    async def process(self, task_context: TaskContext) -> AsyncIterator[Any]:
+        prompt = task_context.event.get_message()
+        async with self.agent.run_stream(prompt) as result:
+            async for chunk in self.stream_text_deltas(result):
+                yield chunk
+
+
+@pytest.mark.parametrize("then", ["goes on", "asks again", "fails"])
+@pytest.mark.parametrize("tools", [False, True], ids=["shared agent", "agent of the run"])
+def test_a_node_may_leave_an_agent_s_words(
+    tools: bool, then: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The loop closes what a `break` leaves, in another task, where pydantic-ai's run breaks."""
+    with ScriptedUpstream() as upstream:
+        upstream.script(Repeat("word {i} "))
+
+        class Guarded(Answer):
+            base_url = upstream.base_url
+            has_tools = tools
+
+            async def process(self, task_context: TaskContext) -> AsyncIterator[Any]:
+                async for chunk in super().process(task_context):
+                    yield chunk
+                    if then == "fails":
+                        raise RequestError("No more.")
+                    break
+                await asyncio.to_thread(upstream.requests[0].wait_disconnected)
+                if then == "asks again":
+                    async for chunk in super().process(task_context):
+                        yield chunk
+                yield "!"
+
+        said, last = asyncio.run(_told_by(Guarded))
+        upstream.requests[0].wait_disconnected()
+    if then == "fails":
+        assert said == "word 0 "
+        assert isinstance(last, RunFailed)
+        assert last.message == "No more."
+    else:
+        assert said == ("word 0 Hi!" if then == "asks again" else "word 0 !")
+        assert isinstance(last, RunFinished)
+    # What is left to the loop breaks with an error of asyncio's.
+    assert not [one for one in caplog.records if one.levelno > logging.WARNING], caplog.text
+
+
+async def _told_by(node: type[Node]) -> tuple[str, RunEvent | None]:
+    """The words of a run of `node` alone, and its last event."""
+
+    class Flow(Workflow):
+        workflow_schema = WorkflowSchema(event_schema=OpenAIChatSchema, start=node)
+
+    said, last = "", None
+    request = {"model": "any", "messages": [{"role": "user", "content": "Hi"}]}
+    async for last in Flow().run_stream_async(request):
+        said += last.text if isinstance(last, TextDelta) else ""
+    return said, last

@@ -147,6 +147,29 @@ def test_poke_wakes_a_reader_with_nothing() -> None:
     asyncio.run(main())
 
 
+def test_a_second_reader_is_told_rather_than_left_waiting() -> None:
+    async def main() -> None:
+        source, go = Source(3), asyncio.Event()
+
+        async def produce(mailbox: Mailbox) -> None:
+            await go.wait()
+            await source(mailbox)
+
+        stream = EventStream(produce, name="Flow")
+
+        async def read() -> list[RunEvent]:
+            return [event async for event in stream]
+
+        first = asyncio.create_task(read())
+        await asyncio.sleep(0)
+        with pytest.raises(RuntimeError, match="Flow is being read already"):
+            await asyncio.wait_for(read(), 10)
+        go.set()
+        assert len(await asyncio.wait_for(first, 10)) == 4
+
+    asyncio.run(main())
+
+
 def test_what_was_taken_does_not_fill_later() -> None:
     async def main() -> None:
         words = asyncio.Event()

@@ -55,11 +55,25 @@ async def read_body(receive: Receive, limit: int) -> bytes:
         if not message.get("more_body", False) or size > 8 * limit:
             break
     if size > limit:
-        raise PayloadTooLargeError(
-            f"The request's body has {size} bytes or more; this server takes {limit}. Send less, "
-            "or raise LAUNCHPAD_MAX_BODY_BYTES."
-        )
+        raise _too_large(size, limit)
     return b"".join(chunks)
+
+
+def _too_large(size: int, limit: int) -> PayloadTooLargeError:
+    return PayloadTooLargeError(
+        f"The request's body has {size} bytes or more; this server takes {limit}. Send less, "
+        "or raise LAUNCHPAD_MAX_BODY_BYTES."
+    )
+
+
+def _check_unsent(headers: Headers, limit: int) -> None:
+    """Refuse a body that its client does not send before it is asked to (RFC 9110, 10.1.1).
+
+    To begin to read it is to ask. Raises `PayloadTooLargeError`.
+    """
+    size = headers.get("content-length", "")
+    if headers["expect"].lower() == "100-continue" and size.isdecimal() and int(size) > limit:
+        raise _too_large(int(size), limit)
 
 
 async def read_json(scope: Scope, receive: Receive, limit: int) -> dict[str, Any]:
@@ -68,11 +82,13 @@ async def read_json(scope: Scope, receive: Receive, limit: int) -> dict[str, Any
     A byte order mark is skipped (RFC 8259, 8.1); an escaped surrogate without its other half, which
     the grammar allows and UTF-8 does not, becomes U+FFFD.
     """
-    body = await read_body(receive, limit)
     coding = ""
     for name, _ in scope["headers"]:
         if name == b"content-encoding":
             coding = Headers(scope=scope)["content-encoding"].strip().lower()
+        elif name == b"expect":
+            _check_unsent(Headers(scope=scope), limit)
+    body = await read_body(receive, limit)
     if coding not in {"", "identity"}:
         raise HTTPException(
             415,

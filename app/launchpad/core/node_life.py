@@ -19,6 +19,7 @@ from launchpad.core.speech import Speech, from_thread
 from launchpad.core.task import TaskContext
 from launchpad.core.threads import in_thread
 from launchpad.errors import NodeError
+from launchpad.models.scope import end_open_runs, spent_here
 from launchpad.observe import blocking
 from launchpad.stream.ending import is_end, is_interrupt
 from launchpad.stream.mailbox import Mailbox
@@ -71,9 +72,13 @@ async def live(
         if kind.is_concurrent:
             cast("ConcurrentNode", node).run_members = partial(run_members, node_class)
         try:
-            words = await _process(node, kind, context)
-            if words is not None:
-                await speech.deliver(words)
+            try:
+                words = await _process(node, kind, context)
+                if words is not None:
+                    await speech.deliver(words)
+            finally:
+                if (spent := spent_here.get()) is not None and spent.open_runs:
+                    await end_open_runs()
         finally:
             if type(node).cleanup is not Node.cleanup:
                 # A client that leaves now must not cut it short.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from launchpad.events import FinishReason, Usage
 
@@ -39,17 +39,26 @@ request_scope: ContextVar[RequestScope | None] = ContextVar("launchpad_request_s
 """The running request's scope. Set it in the task that runs the nodes."""
 
 
+class OpenRun(Protocol):
+    """An agent's streamed run."""
+
+    async def end(self) -> None:
+        """End it, if it was begun in this task and is still open."""
+
+
 class Spent:
     """What the models took that one node asked, and why the last of their answers ended.
 
     `provider`: the fallback's that was asked last, where one stood in for the node's own model.
+    `open_runs`: the agents' streams that the node has begun and not left.
     """
 
-    __slots__ = ("finish_reason", "provider", "usages")
+    __slots__ = ("finish_reason", "open_runs", "provider", "usages")
 
     def __init__(self) -> None:
         self.provider: str | None = None
         self.usages: list[Usage | None] = []
+        self.open_runs: list[OpenRun] = []
         self.finish_reason: FinishReason | None = None
 
 
@@ -65,6 +74,13 @@ def count_usage(usage: Usage | None, finish_reason: FinishReason | None = None) 
         if finish_reason is not None:
             # A call that the client did not see is no end for it.
             spent.finish_reason = "stop" if finish_reason == "tool_calls" else finish_reason
+
+
+async def end_open_runs() -> None:
+    """End the agents' streams that the running node has left open in this task, the last first."""
+    spent = spent_here.get()
+    for one in reversed(list(spent.open_runs)) if spent is not None else ():
+        await one.end()
 
 
 def merged_settings(

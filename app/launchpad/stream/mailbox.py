@@ -105,6 +105,10 @@ class Mailbox:
             self._wake_producers()
         return items
 
+    def is_awaited(self) -> bool:
+        """Whether somebody waits for the next event."""
+        return self._consumer is not None and not self._consumer.done()
+
     def arrival(self) -> asyncio.Future[None]:
         """Done at the next event, when it is closed or poked. For the one consumer.
 

@@ -98,9 +98,15 @@ class EventStream:
     async def batch(self) -> Sequence[RunEvent]:
         """Every event that is there, waiting for the first.
 
-        Empty at the end (`finished` is true then) and after `poke()`.
+        Empty at the end (`finished` is true then) and after `poke()`. Raises `RuntimeError` while
+        another task waits here, as a generator does: it would never be woken.
         """
         if not (events := self.take()) and not self.finished:
+            if self._mailbox.is_awaited():
+                raise RuntimeError(
+                    f"The stream of {self._name} is being read already. A run has one reader; "
+                    "start another run, or hand on what that one reads."
+                )
             await self.arrival()
             events = self.take()
         return events

@@ -80,13 +80,11 @@ def _is_of_a_run(tool: Any, holder: object) -> bool:
 
 
 def _agent(arguments: dict[str, Any], instrument: Any, *, shared: bool) -> Agent[Any, Any]:
+    from launchpad.models.agents.node_agent import NodeAgent, SharedAgent  # not for the start-up
+
     if shared:
-        from launchpad.models.agents.node_agent import SharedAgent  # start-up does not need it
-
         return SharedAgent(**arguments, instrument=instrument)
-    from pydantic_ai import Agent
-
-    agent = Agent(**arguments)
+    agent = NodeAgent(**arguments)
     agent.instrument = instrument
     return agent
 

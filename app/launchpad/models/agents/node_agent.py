@@ -1,4 +1,4 @@
-"""The agent that all runs of a node share. Apart, so that `agent.py` imports no pydantic-ai."""
+"""The agents of nodes, shared by all runs or not. Apart: `agent.py` imports no pydantic-ai."""
 
 from __future__ import annotations
 
@@ -12,11 +12,23 @@ from pydantic_ai import Agent
 
 from launchpad.errors import DefinitionError
 from launchpad.models.agents.lean_runs import is_lean_run, lean_agent, may_run_lean
+from launchpad.models.agents.streamed_run import StreamedRun
 
-__all__ = ["SharedAgent"]
+__all__ = ["NodeAgent", "SharedAgent"]
 
 
-class SharedAgent(Agent[Any, Any]):
+class NodeAgent(Agent[Any, Any]):
+    """Runs as any `Agent`; its streamed runs end in the task that began them (`StreamedRun`)."""
+
+    def run_stream(self, *prompt: Any, **given: Any) -> Any:
+        """As `Agent.run_stream`."""
+        return StreamedRun(self._run_stream_for, prompt, given)
+
+    def _run_stream_for(self, _given: Mapping[str, Any]) -> Callable[..., Any]:
+        return super().run_stream
+
+
+class SharedAgent(NodeAgent):
     """Runs as any `Agent`, and refuses, with `DefinitionError`, what would stay in all later runs.
 
     pydantic-ai never forgets what is registered: one client's words would reach every later
@@ -59,9 +71,9 @@ class SharedAgent(Agent[Any, Any]):
             )
         return super().run_sync(*prompt, **given)
 
-    def run_stream(self, *prompt: Any, **given: Any) -> Any:
-        """As `Agent.run_stream`."""
-        return _Streamed(self._lean_for, super().run_stream, prompt, given)
+    def _run_stream_for(self, given: Mapping[str, Any]) -> Callable[..., Any]:
+        lean = self._lean_for(given)
+        return super()._run_stream_for(given) if lean is None else lean.run_stream
 
     def _lean_for(self, given: Mapping[str, Any]) -> Agent[Any, Any] | None:
         return None if _overridden.get() or not is_lean_run(given) else self._lean
@@ -105,52 +117,6 @@ class SharedAgent(Agent[Any, Any]):
         """Refused; a run takes its own listener."""
         _refuse("on_event", "event_stream_handler=…", None)
 
-
-class _Streamed:
-    """A streamed run, whose agent is chosen when it is entered: what overrides it counts then."""
-
-    __slots__ = ("_given", "_lean_for", "_prompt", "_run", "_usual")
-
-    def __init__(
-        self,
-        lean_for: Callable[[Mapping[str, Any]], Agent[Any, Any] | None],
-        usual: Callable[..., Any],
-        prompt: tuple[Any, ...],
-        given: dict[str, Any],
-    ) -> None:
-        self._lean_for = lean_for
-        self._usual = usual
-        self._prompt = prompt
-        self._given = given
-
-    async def __aenter__(self) -> Any:
-        lean = self._lean_for(self._given)
-        run_stream = self._usual if lean is None else lean.run_stream
-        self._run: Any = run_stream(*self._prompt, **self._given)
-        return await self._run.__aenter__()
-
-    async def __aexit__(self, *error: Any) -> Any:
-        return await self._run.__aexit__(*error)
-
-    def __enter__(self) -> NoReturn:
-        raise DefinitionError(f"{_AS_IT_IS_OPENED}, not with.")
-
-    def __await__(self) -> NoReturn:
-        raise DefinitionError(f"{_AS_IT_IS_OPENED}, without await.")
-
-    def __aiter__(self) -> NoReturn:
-        raise DefinitionError(f"{_AS_IT_IS_OPENED}, and read the result in it.")
-
-    @property
-    def run_id(self) -> NoReturn:
-        """Asked of a result by those that read it."""
-        raise DefinitionError(f"{_AS_IT_IS_OPENED}, and give that result to be read.")
-
-    def __exit__(self, *error: object) -> None:
-        """Never reached; `with` looks for it first."""
-
-
-_AS_IT_IS_OPENED = "Write async with agent.run_stream(…) as result"
 
 _overridden: ContextVar[bool] = ContextVar("launchpad.overridden_agents", default=False)
 """Some shared agent is overridden here, and its lean twin knows nothing of it."""
