@@ -153,6 +153,9 @@ def test_what_no_model_is_asked_with_is_named():
     assert review(request(**fields), can, {"thinking", "openai_reasoning_effort"}) == [
         "reasoning_effort"
     ]
+    assert review(request(user="u"), can, {"openai_user"}) == ["user"]
+    tools = {**TOOLS, "parallel_tool_calls": True}
+    assert review(request(**tools), EVERYTHING, {"parallel_tool_calls"}) == ["parallel_tool_calls"]
     assert review(request(**fields), Capabilities(sampling=False), {"temperature"}) == [
         "temperature",
         "max_completion_tokens",
