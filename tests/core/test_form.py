@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -172,6 +172,7 @@ def test_who_speaks_before_or_without_the_form_runs(workflow: Workflow) -> None:
 def test_text_and_nothing_else_is_told_by_the_annotation() -> None:
     async def returns(self: Node, task_context: TaskContext) -> str: ...
     async def says(self: Node, task_context: TaskContext) -> AsyncIterator[str]: ...
+    async def generates(self: Node, task_context: TaskContext) -> AsyncGenerator[str, None]: ...
     async def mixed(self: Node, task_context: TaskContext) -> AsyncIterator[Any]: ...
     async def lost(self: Node, task_context: TaskContext) -> Missing: ...  # type: ignore[name-defined]  # noqa: F821
 
@@ -180,5 +181,6 @@ def test_text_and_nothing_else_is_told_by_the_annotation() -> None:
 
     assert only_text(returns)
     assert only_text(says)
+    assert only_text(generates)
     assert not only_text(mixed)
     assert not only_text(lost)

@@ -93,6 +93,12 @@ def test_a_data_url_says_its_type_and_may_be_percent_encoded(url: str, media_typ
     assert decode_data_url(url) == (b"hi?hi?", media_type)
 
 
+@pytest.mark.parametrize("url", ["data:image/png", "data:text/plain,hi", "image/png;base64,AAAA"])
+def test_a_data_url_that_is_none_is_told_what_one_looks_like(url: str):
+    with pytest.raises(ValueError, match="a data URL has the form data:<media type>;base64,<data>"):
+        decode_data_url(url)
+
+
 def test_a_full_request_survives_its_own_dump():
     first = OpenAIChatSchema.model_validate(FULL)
     again = OpenAIChatSchema.model_validate(first.model_dump())
