@@ -100,7 +100,8 @@ def test_a_certificate_that_nobody_vouches_for(
     runner(main())
 
 
-def test_https_through_a_proxy(runner: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_https_through_a_proxy(runner: Any, host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
     async def main() -> None:
@@ -115,7 +116,7 @@ def test_https_through_a_proxy(runner: Any, monkeypatch: pytest.MonkeyPatch) -> 
 
             proxy = await asyncio.start_server(tunnel, "127.0.0.1", 0)
             port = proxy.sockets[0].getsockname()[1]
-            monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
+            monkeypatch.setenv("HTTPS_PROXY", f"http://{host}:{port}")
             agent = server.agent(base_url="https://upstream.test/v1")
             async with agent.run_stream("Hello") as result:
                 assert await result.get_output() == "ab"

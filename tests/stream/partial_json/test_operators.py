@@ -113,6 +113,14 @@ def test_documents_of_one_node_come_one_after_another() -> None:
     assert shown(run(events)) == [("A", '{"a": ""}'), *expected]
 
 
+@pytest.mark.parametrize("size", [1, 2, 50])
+def test_a_document_that_has_given_way_is_not_told_again(size: int) -> None:
+    texts = ['{"a": 1}', '{"b": 2}', '{"c": 3}', '{"d": 4}']
+    deltas = ["\n".join(texts[:2]), "\n" + texts[2], "\n" + texts[3]]
+    events = run([*spoken("A", *deltas), finished("A"), DONE], size)
+    assert shown(events) == [("A", text) for text in texts]
+
+
 def test_concurrent_nodes_go_one_after_another() -> None:
     events: list[RunEvent] = [
         NodeStarted("A"),
