@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from typing import Any
 
 import pytest
@@ -20,7 +20,7 @@ from launchpad.core.schema import NodeConfig
 from launchpad.core.task import TaskContext
 from launchpad.core.workflow import Workflow
 from launchpad.errors import UnsupportedParameterError
-from launchpad.events import ReasoningDelta, RunFailed, TextDelta
+from launchpad.events import ReasoningDelta, RunFailed, RunFinished, TextDelta
 from launchpad.wire.openai_chat.parameters import review
 from launchpad.wire.openai_chat.schema import OpenAIChatSchema
 from launchpad.workflows.capabilities import capabilities_of
@@ -55,6 +55,16 @@ class Hint(Node):
         yield "Looking it up… "
 
 
+class PlainHint(Node):
+    def process(self, task_context: TaskContext) -> Iterator[str]:
+        yield "Looking it up… "
+
+
+class Kept(Node):
+    async def process(self, task_context: TaskContext) -> str:
+        return "for a later node"
+
+
 class Silent(Node):
     async def process(self, task_context: TaskContext) -> None:
         task_context.metadata["seen"] = True
@@ -83,11 +93,13 @@ ONE = {
     "alone": chat_flow(Chat),
     "behind a silent one": chat_flow(Silent, Chat),
     "behind thoughts": chat_flow(Thinks, Chat),
+    "behind one whose text is kept": chat_flow(Kept, Chat),
     "on one way": chat_flow(*ROUTED),
 }
 MORE = {
     "two": chat_flow(Chat, Other),
     "behind words": chat_flow(Hint, Chat),
+    "behind a plain generator's words": chat_flow(PlainHint, Chat),
     "before words": chat_flow(Chat, Hint),
     "at once": chat_flow(NodeConfig(node=Both, concurrent_nodes=[Chat, Other])),
 }
@@ -130,6 +142,26 @@ def test_a_way_on_which_nobody_takes_the_form_is_refused_when_it_is_taken() -> N
     assert not isinstance(chat_events_of(workflow, loose)[-1], RunFailed)
 
 
+def test_a_way_on_which_nobody_speaks_gives_no_wrong_answer() -> None:
+    class Quiet(BaseRouter):
+        def route(self, task_context: TaskContext) -> Any:
+            return Silent
+
+    workflow = chat_flow(
+        NodeConfig(node=Quiet, connections=[Chat, Silent], is_router=True),
+        NodeConfig(node=Chat),
+        NodeConfig(node=Silent),
+    )
+    events = chat_events_of(workflow, asked(**SCHEMA))
+    assert isinstance(events[-1], RunFinished)
+
+
+@pytest.mark.parametrize("node", [Text, Hint])
+def test_an_answer_that_nobody_gives_in_the_form_is_refused(node: type[Node]) -> None:
+    with pytest.raises(UnsupportedParameterError, match="output format is its own"):
+        _review(chat_flow(node))
+
+
 @pytest.mark.parametrize("workflow", [*MORE.values(), chat_flow(Text)], ids=[*MORE, "nobody"])
 def test_who_speaks_before_or_without_the_form_runs(workflow: Workflow) -> None:
     """`review` has let the request in: that others stand beside the form is no surprise."""
@@ -140,6 +172,7 @@ def test_who_speaks_before_or_without_the_form_runs(workflow: Workflow) -> None:
 def test_text_and_nothing_else_is_told_by_the_annotation() -> None:
     async def returns(self: Node, task_context: TaskContext) -> str: ...
     async def says(self: Node, task_context: TaskContext) -> AsyncIterator[str]: ...
+    async def generates(self: Node, task_context: TaskContext) -> AsyncGenerator[str, None]: ...
     async def mixed(self: Node, task_context: TaskContext) -> AsyncIterator[Any]: ...
     async def lost(self: Node, task_context: TaskContext) -> Missing: ...  # type: ignore[name-defined]  # noqa: F821
 
@@ -148,5 +181,6 @@ def test_text_and_nothing_else_is_told_by_the_annotation() -> None:
 
     assert only_text(returns)
     assert only_text(says)
+    assert only_text(generates)
     assert not only_text(mixed)
     assert not only_text(lost)

@@ -219,21 +219,47 @@ def test_other_dicts_are_whole_json_documents() -> None:
     assert workflow.run({}).get_output(Documents) == {"a": 1, "b": [2]}
 
 
+def test_events_as_dicts_are_fragments_of_one_document() -> None:
+    class Fragments(Words):
+        words = ({"kind": "JsonDelta", "text": '{"a"'}, {"kind": "JsonDelta", "text": ":1}"})
+
+    workflow = flow(NodeConfig(node=Fragments))
+    spoken = [event.text for event in events_of(workflow) if isinstance(event, JsonDelta)]
+    assert spoken == ['{"a"', ":1}"]
+    assert workflow.run({}).get_output(Fragments) == {"a": 1}
+
+
+def test_a_kind_that_is_no_event_s_is_a_field_like_any_other() -> None:
+    class Documents(Words):
+        words = ({"kind": "cat"}, {"kind": 3})
+
+    workflow = flow(NodeConfig(node=Documents))
+    spoken = [event.text for event in events_of(workflow) if isinstance(event, JsonDelta)]
+    assert spoken == ['{"kind":"cat"}', '\n{"kind":3}']
+
+
+def test_a_dict_that_is_no_event_although_it_says_so_names_the_node() -> None:
+    wrong = type("Wrong", (Words,), {"words": ({"kind": "TextDelta", "text": 3},)})
+    with pytest.raises(NodeError, match="Wrong: yielded a dict that is no TextDelta: "):
+        flow(NodeConfig(node=wrong)).run({})
+
+
 def test_a_pydantic_model_is_a_document_alone_and_within_one() -> None:
     class Person(BaseModel):
         name: str
         born: date | None = None
 
     class People(Words):
-        words = (Person(name="Zoë", born=date(1999, 5, 1)), {"who": Person(name="Al")})
+        al = Person(name="Al", born=date(2001, 2, 3))
+        words = (Person(name="Zoë", born=date(1999, 5, 1)), {"who": al})
 
     workflow = flow(NodeConfig(node=People))
     spoken = [event.text for event in events_of(workflow) if isinstance(event, JsonDelta)]
     assert spoken == [
         '{"name":"Zoë","born":"1999-05-01"}',
-        '\n{"who":{"name":"Al","born":null}}',
+        '\n{"who":{"name":"Al","born":"2001-02-03"}}',
     ]
-    assert workflow.run({}).get_output(People) == {"who": {"name": "Al", "born": None}}
+    assert workflow.run({}).get_output(People) == {"who": {"name": "Al", "born": "2001-02-03"}}
     alone = type("Alone", (Words,), {"words": (Person(name="Zoë"),)})
     assert flow(NodeConfig(node=alone)).run({}).get_output(alone) == Person(name="Zoë")
 
@@ -256,6 +282,13 @@ def test_an_sdk_s_chunk_is_a_chunk_and_langchain_s_message_is_refused() -> None:
     says = type("Says", (Words,), {"words": (messages.AIMessageChunk(content="hello"),)})
     with pytest.raises(NodeError, match="Says: yielded LangChain's AIMessageChunk; yield its text"):
         flow(NodeConfig(node=says)).run({})
+
+
+class Streamed:
+    """Has what pydantic-ai's `StreamedRunResult` has."""
+
+    async def stream_text(self) -> AsyncIterator[str]:
+        yield "part"
 
 
 async def later() -> str:
@@ -281,6 +314,7 @@ class Result:
         (lambda: ["a"], "yield what is in it, one by one"),
         (Result, "yield its .output"),
         (lambda: asyncio.timeout(1), "write async with"),
+        (Streamed, "yield what self.stream_text_deltas"),
     ],
 )
 def test_what_was_meant_is_told(make: Callable[[], Any], remedy: str) -> None:
@@ -299,3 +333,9 @@ def test_anything_else_is_an_error_that_names_the_node(item: object) -> None:
 
     with pytest.raises(NodeError, match="Odd: yielded"):
         flow(NodeConfig(node=Odd)).run({})
+
+
+def test_where_nobody_knows_what_was_meant_no_remedy_is_made_up() -> None:
+    odd = type("Odd", (Words,), {"words": (object(),)})
+    with pytest.raises(NodeError, match=r"or an event of launchpad\.events\.$"):
+        flow(NodeConfig(node=odd)).run({})

@@ -39,6 +39,13 @@ def test_an_output_is_asked_for_by_its_class(given: Any) -> None:
         TaskContext(event=None).get_output(given)
 
 
+def test_who_says_nothing_has_no_output() -> None:
+    quiet = type("Quiet", (Words,), {"words": ()})
+    context = flow(NodeConfig(node=quiet)).run({})
+    assert context.get_output(quiet, "none") == "none"
+    assert context.nodes == {}
+
+
 def test_a_lost_output_is_a_clear_error_for_who_reads_it() -> None:
     class Loser(Node):
         async def process(self, task_context: TaskContext) -> Any:

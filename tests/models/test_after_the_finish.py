@@ -8,7 +8,6 @@ import struct
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-import pytest
 from pydantic_ai.messages import ModelRequest
 from tests.models.faults import run
 from tests.models.upstream import DONE, STOP, Call, Script, Upstream, text, upstream, usage
@@ -113,20 +112,20 @@ async def hear_twice(
         return heard, server
 
 
-@pytest.mark.parametrize(
-    ("script", "counted"),
-    [(hangs, 0), (counts_and_hangs, 9), (comments_for_ever, 0), (resets, 0)],
-)
-def test_the_answer_is_complete(script: Script, counted: int) -> None:
+def test_the_answer_is_complete() -> None:
+    counted = {hangs: 0, counts_and_hangs: 9, comments_for_ever: 0, resets: 0}
+    asked = [(script, read) for script in counted for read in READERS]
+
     async def main() -> None:
         try:
             more = {"model_settings": {"timeout": QUICK}}
-            every = await asyncio.gather(*(hear_twice(script, read, **more) for read in READERS))
+            every = await asyncio.gather(*(hear_twice(*one, **more) for one in asked))
         finally:
             await aclose_clients()
-        for read, (heard, server) in zip(READERS, every, strict=True):
-            assert heard == [("ab", "stop", counted)] * 2, read.__name__
-            assert server.connections == 2, "what is not over is not used again"
+        for (script, read), (heard, server) in zip(asked, every, strict=True):
+            case = f"{script.__name__}, {read.__name__}"
+            assert heard == [("ab", "stop", counted[script])] * 2, case
+            assert server.connections == 2, f"{case}: what is not over is not used again"
 
     asyncio.run(main())
 

@@ -67,7 +67,7 @@ async def serving(talk: Talk, host: str = "127.0.0.1") -> AsyncGenerator[tuple[s
             await asyncio.wait(list(tasks), timeout=5)
 
 
-def answering(*pieces: bytes, close: bool = True) -> Talk:
+def answering(*pieces: bytes, close: bool = True, moment: float = 0.01) -> Talk:
     """Each request gets these bytes, a moment between them."""
 
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -76,7 +76,7 @@ def answering(*pieces: bytes, close: bool = True) -> Talk:
             for piece in pieces:
                 writer.write(piece)
                 await writer.drain()
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(moment)
             if close:
                 return
 

@@ -200,11 +200,15 @@ def test_a_packed_body_lets_others_have_their_turns(runner: Any) -> None:
     runner(main())
 
 
-def test_what_follows_a_packed_body_is_skipped(runner: Any) -> None:
-    data = gzip.compress(b"hello") + b"and more" * 10
+@pytest.mark.parametrize("at_once", [True, False])
+def test_what_follows_a_packed_body_is_skipped(runner: Any, at_once: bool) -> None:
+    """To its end: what looks like a member behind it is none any more."""
+    parts = [gzip.compress(b"hello"), b"and more", gzip.compress(b"again")]
+    data = b"".join(parts)
 
     async def main() -> None:
-        async with serving(answering(HEAD + packed(data) + data)) as (url, _):
+        came = [data] if at_once else parts
+        async with serving(answering(HEAD + packed(data), *came)) as (url, _):
             assert await whole(await post(url)) == b"hello"
 
     runner(main())
@@ -219,7 +223,7 @@ def test_the_members_of_a_packed_body_are_one(runner: Any, step: int) -> None:
     cuts = [data[at : at + step] for at in range(0, len(data), step)]
 
     async def main() -> None:
-        async with serving(answering(head, *cuts)) as (url, _):
+        async with serving(answering(head, *cuts, moment=0.001)) as (url, _):
             assert await whole(await post(url)) == b"".join(pieces)
 
     runner(main())

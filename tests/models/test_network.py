@@ -17,7 +17,7 @@ from tests.models.upstream import DONE, STOP, Call, text, upstream
 from launchpad.errors import MissingConfigurationError
 from launchpad.models import AgentConfig, aclose_clients, build_model
 from launchpad.models import ModelProvider as P
-from launchpad.models.http.route import is_loopback, proxy_for, tls_context
+from launchpad.models.http.route import Address, is_loopback, proxy_for, route_to, tls_context
 
 TLS = Path(__file__).parent / "tls"
 """A certificate of its own authority for localhost and upstream.test, made for these tests."""
@@ -50,14 +50,37 @@ async def script(call: Call) -> None:
 
 
 def test_tls(runner: Any) -> None:
+    """HTTP/1.1 is agreed upon, also with an upstream that would rather speak HTTP/2."""
+    tls = server_side()
+    tls.set_alpn_protocols(["h2", "http/1.1"])
+
     async def main() -> None:
-        async with upstream(script, ssl=server_side()) as server:
+        async with upstream(script, ssl=tls) as server:
             url = server.url.replace("http://127.0.0.1", "https://localhost")
             async with server.agent(base_url=url).run_stream("Hello") as result:
                 assert await result.get_output() == "ab"
+            (call,) = server.calls
+            agreed = call.writer.get_extra_info("ssl_object").selected_alpn_protocol()
+            assert agreed == "http/1.1"
             await aclose_clients()
 
     runner(main())
+
+
+@pytest.mark.parametrize("name", ["SSL_CERT_FILE", "SSL_CERT_DIR"])
+def test_certifi_s_authorities_are_not_added_to_those_that_were_chosen(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certifi = pytest.importorskip("certifi")
+    monkeypatch.delenv("SSL_CERT_FILE")
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
+    tls_context.cache_clear()
+    theirs = ssl.create_default_context(cafile=certifi.where()).get_ca_certs(binary_form=True)
+    assert set(theirs) <= set(tls_context().get_ca_certs(binary_form=True))
+    monkeypatch.setenv(name, str(TLS / "cert.pem" if name == "SSL_CERT_FILE" else TLS))
+    tls_context.cache_clear()
+    chosen = tls_context().get_ca_certs(binary_form=True)
+    assert not set(theirs) <= set(chosen)
 
 
 def test_a_certificate_that_nobody_vouches_for(
@@ -77,7 +100,8 @@ def test_a_certificate_that_nobody_vouches_for(
     runner(main())
 
 
-def test_https_through_a_proxy(runner: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_https_through_a_proxy(runner: Any, host: str, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
 
     async def main() -> None:
@@ -92,7 +116,7 @@ def test_https_through_a_proxy(runner: Any, monkeypatch: pytest.MonkeyPatch) -> 
 
             proxy = await asyncio.start_server(tunnel, "127.0.0.1", 0)
             port = proxy.sockets[0].getsockname()[1]
-            monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
+            monkeypatch.setenv("HTTPS_PROXY", f"http://{host}:{port}")
             agent = server.agent(base_url="https://upstream.test/v1")
             async with agent.run_stream("Hello") as result:
                 assert await result.get_output() == "ab"
@@ -112,6 +136,15 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
         pass
     finally:
         writer.close()
+
+
+def test_a_proxy_in_other_letters_has_the_name_that_stands_in_dns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """RFC 3490. An upstream's own URL has it already, from the SDK."""
+    monkeypatch.setenv("HTTP_PROXY", "http://bücher.test:3128")
+    proxy = route_to("http://api.example.com/v1").proxy
+    assert proxy == Address("xn--bcher-kva.test", 3128, tls=False)
 
 
 def test_which_proxy(monkeypatch: pytest.MonkeyPatch) -> None:

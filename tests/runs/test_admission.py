@@ -57,7 +57,7 @@ def test_a_full_queue_is_a_503_with_retry_after() -> None:
         with pytest.raises(OverloadedError) as refused:
             await admission.enter()
         assert refused.value.status == 503
-        assert refused.value.retry_after
+        assert refused.value.retry_after == 15.0, "half of what a place may take"
         admission.leave()
         await waiting[0]
         admission.leave()
@@ -211,3 +211,55 @@ def test_who_leaves_as_it_closes_is_cancelled() -> None:
         assert (admission.running, admission.queued) == (1, 0)
 
     run(main)
+
+
+def test_where_keys_have_no_limit_of_their_own_a_full_server_is_nobody_s_fault() -> None:
+    async def main(admission: Admission) -> None:
+        await admission.enter("a")
+        await admission.enter("a")
+        with pytest.raises(OverloadedError) as refused:
+            await admission.enter("a")
+        assert refused.value.status == 503
+        admission.leave("a")
+        admission.leave("a")
+        assert (admission.running, admission._by_key) == (0, {})
+
+    run(main, runs=2, queued=0)
+
+
+def test_a_full_server_is_not_the_fault_of_a_key_below_its_limit() -> None:
+    async def main(admission: Admission) -> None:
+        await admission.enter("a")
+        with pytest.raises(OverloadedError) as refused:
+            await admission.enter("b")
+        assert refused.value.status == 503
+
+    run(main, runs=1, per_key=1, queued=0)
+
+
+def test_a_key_may_have_as_many_runs_waiting_as_going_on() -> None:
+    async def main(admission: Admission) -> None:
+        for _ in range(2):
+            await admission.enter("a")
+        waiting = [asyncio.create_task(admission.enter("a")) for _ in range(2)]
+        await turn()
+        assert admission.queued == 2
+        with pytest.raises(OverloadedError) as refused:
+            await admission.enter("a")
+        assert refused.value.status == 429
+        for one in waiting:
+            admission.leave("a")
+            await one
+
+    run(main, runs=10, per_key=2)
+
+
+def test_runs_without_a_key_are_not_counted_as_one_key_s() -> None:
+    async def main(admission: Admission) -> None:
+        for _ in range(2):
+            await admission.enter(None)
+        for _ in range(2):
+            admission.leave(None)
+        assert (admission.running, admission._by_key) == (0, {})
+
+    run(main, runs=2, per_key=1)

@@ -91,7 +91,9 @@ def test_a_run_that_takes_too_long_ends_with_an_error_that_says_so() -> None:
     asyncio.run(main())
 
 
-def test_a_shutdown_begins_once_refuses_who_comes_and_may_be_followed_by_a_start() -> None:
+def test_a_shutdown_begins_once_refuses_who_comes_and_may_be_followed_by_a_start(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     async def main() -> None:
         runs = Runs(Settings(_env_file=None, shutdown_grace=20))
         going = runs.start(endless, run_id="going")
@@ -117,3 +119,5 @@ def test_a_shutdown_begins_once_refuses_who_comes_and_may_be_followed_by_a_start
         await again.aclose()
 
     asyncio.run(main())
+    told = [record.getMessage() for record in caplog.records]
+    assert told == ["shutdown: 1 runs were ended after 0 s"], "and nothing where none had to be"

@@ -30,6 +30,7 @@ def test_id_and_event_come_before_the_data():
 
 @pytest.mark.parametrize("end", [b"\n", b"\r", b"\r\n"])
 def test_each_line_of_a_payload_gets_its_own_data_field(end: bytes):
+    assert data_frame(b"a" + end + b"b") == b"data: a\ndata: b\n\n"
     assert data_frame(b"a" + end + b"b", event_id="1") == b"id: 1\ndata: a\ndata: b\n\n"
 
 
@@ -75,7 +76,8 @@ def test_separators_are_escaped_in_whole_documents(text: str):
 @given(ANY_TEXT, st.integers(8, 64))
 def test_pieces_fit_and_concatenate_to_the_text(text: str, limit: int):
     pieces = split_text(text, limit)
-    assert all(0 < len(escape_json(piece)) <= limit for piece in pieces)
+    assert all(pieces), "an empty piece would be a chunk that says nothing"
+    assert all(len(escape_json(piece)) <= limit for piece in pieces)
     said = [json.loads(escape_json(piece)) for piece in pieces]
     assert "".join(said) == json.loads(escape_json(text))
 

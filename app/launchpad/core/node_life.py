@@ -122,7 +122,7 @@ def _is_its_own(context: TaskContext, result: object) -> bool:
 
     Nothing is lost by a copy but what its other fields were set to.
     """
-    return result is context or (isinstance(result, TaskContext) and result.nodes is context.nodes)
+    return isinstance(result, TaskContext) and result.nodes is context.nodes
 
 
 def _check_output(node: str, result: object) -> None:

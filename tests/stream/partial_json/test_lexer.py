@@ -230,7 +230,7 @@ def test_what_is_not_json_ends_the_reading(text: str, shown: str) -> None:
 
 @pytest.mark.parametrize("first", ["[1]", "{}", "[{}]", "[1, [2, 3]]"])
 @pytest.mark.parametrize("between", [" says:\n", "\n", "\n```json\n"])
-@BOUNDED
+@settings(BOUNDED, max_examples=20)
 @given(st.data(), objects, styles)
 def test_what_began_alone_gives_way_to_a_better_document(
     first: str, between: str, data: st.DataObject, value: Any, style: dict[str, Any]

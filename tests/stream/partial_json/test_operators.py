@@ -1,5 +1,6 @@
 import json
 from collections.abc import Sequence
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -112,6 +113,14 @@ def test_documents_of_one_node_come_one_after_another() -> None:
     assert shown(run(events)) == [("A", '{"a": ""}'), *expected]
 
 
+@pytest.mark.parametrize("size", [1, 2, 50])
+def test_a_document_that_has_given_way_is_not_told_again(size: int) -> None:
+    texts = ['{"a": 1}', '{"b": 2}', '{"c": 3}', '{"d": 4}']
+    deltas = ["\n".join(texts[:2]), "\n" + texts[2], "\n" + texts[3]]
+    events = run([*spoken("A", *deltas), finished("A"), DONE], size)
+    assert shown(events) == [("A", text) for text in texts]
+
+
 def test_concurrent_nodes_go_one_after_another() -> None:
     events: list[RunEvent] = [
         NodeStarted("A"),
@@ -203,6 +212,16 @@ def test_a_large_document_grows_in_steps_and_leaves_at_once_when_it_is_whole() -
     assert shown(operator([JsonDelta("A", '"}')])) == [("A", whole)]
 
 
+def test_a_large_document_goes_on_growing_all_the_way() -> None:
+    size = 200_000
+    deltas = ['{"a": "', *["x" * 10] * (size // 10), '"}']
+    sizes = [len(text) for _, text in shown(run([*spoken("A", *deltas), finished("A"), DONE]))]
+    large = [one for one in sizes if one > 16 * 1024]
+    assert len(large) > 20
+    # The steps are some 5 % of the document there.
+    assert all(later < 1.2 * one for one, later in pairwise(large))
+
+
 def test_prose_before_an_empty_object() -> None:
     events = [*spoken("A", "Nothing found: ", "{", "}", "\n"), finished("A"), DONE]
     assert run(events)[1:] == [JsonSnapshot("A", "{}"), finished("A"), DONE]
@@ -289,6 +308,15 @@ def test_arrays_and_single_values_are_shown_too() -> None:
     assert shown(array) == [("A", '[{"a": 1}]'), ("A", '[{"a": 1}, {}]')]
     number = run([*spoken("A", "4", "2"), finished("A"), DONE])
     assert number[-3:] == [JsonSnapshot("A", "42"), finished("A"), DONE]
+
+
+def test_a_node_s_own_snapshot_takes_the_place_of_the_fragments_before_it() -> None:
+    fragments = [JsonDelta("A", '{"a": "'), JsonDelta("A", "x" * 3000), JsonDelta("A", "y")]
+    made = ['{"b": 1}', '{"b": 1, "c": "z"}']
+    events = [NodeStarted("A"), *fragments, *(JsonSnapshot("A", text) for text in made)]
+    told = [text for _, text in shown(run([*events, finished("A"), DONE]))]
+    assert told[-2:] == made
+    assert told[-3].startswith('{"a": "xxx')
 
 
 def test_a_nodes_own_snapshots_are_checked_and_passed() -> None:

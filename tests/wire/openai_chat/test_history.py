@@ -206,6 +206,7 @@ def test_pictures_sound_and_files():
                 {"type": "image_url", "image_url": {"url": PIXEL, "detail": "low"}},
                 {"type": "image_url", "image_url": {"url": "https://example.org/a.png"}},
                 {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "mp3"}},
+                {"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}},
                 {"type": "file", "file": {"file_data": "AAAA", "filename": "a.pdf"}},
                 {"type": "file", "file": {"file_data": "data:text/plain;base64,aGk="}},
             ]
@@ -213,15 +214,14 @@ def test_pictures_sound_and_files():
     )
     prompt = event.get_user_prompt()
     assert isinstance(prompt, list)
-    text, inline, linked, sound, document, note = prompt
+    text, inline, linked, *packed = prompt
     assert text == "look"
     assert isinstance(inline, BinaryImage)
     assert (inline.media_type, inline.vendor_metadata) == ("image/png", {"detail": "low"})
     assert isinstance(linked, ImageUrl)
     assert linked.url == "https://example.org/a.png"
-    for part, kind in ((sound, "audio/mpeg"), (document, "application/pdf"), (note, "text/plain")):
-        assert isinstance(part, BinaryContent)
-        assert part.media_type == kind
+    kinds = ["audio/mpeg", "audio/wav", "application/pdf", "text/plain"]
+    assert [part.media_type for part in packed if isinstance(part, BinaryContent)] == kinds
 
 
 @pytest.mark.parametrize(

@@ -97,12 +97,20 @@ def test_what_is_ignored_is_named():
 
 
 def test_without_a_sampling_node_sampling_is_ignored():
-    fields = {"temperature": 0, "stop": "x", "user": "u"}
-    assert review(request(**fields), Capabilities(sampling=False)) == [
-        "temperature",
-        "stop",
-        "user",
-    ]
+    fields = {
+        "temperature": 0,
+        "top_p": 1,
+        "max_tokens": 5,
+        "max_completion_tokens": 5,
+        "stop": "x",
+        "seed": 1,
+        "presence_penalty": 1,
+        "frequency_penalty": 1,
+        "logit_bias": {"50256": 1},
+        "reasoning_effort": "low",
+        "user": "u",
+    }
+    assert review(request(**fields), Capabilities(sampling=False)) == list(fields)
     assert review(request(**fields), Capabilities()) == []
 
 
@@ -153,6 +161,12 @@ def test_what_no_model_is_asked_with_is_named():
     assert review(request(**fields), can, {"thinking", "openai_reasoning_effort"}) == [
         "reasoning_effort"
     ]
+    assert review(request(**fields), can, {"openai_reasoning_effort"}) == []
+    assert review(request(user="u"), can, {"openai_user"}) == ["user"]
+    # What is empty asks for nothing that could be left out.
+    assert review(request(stop="", seed=1), can, {"seed"}) == ["seed"]
+    tools = {**TOOLS, "parallel_tool_calls": True}
+    assert review(request(**tools), EVERYTHING, {"parallel_tool_calls"}) == ["parallel_tool_calls"]
     assert review(request(**fields), Capabilities(sampling=False), {"temperature"}) == [
         "temperature",
         "max_completion_tokens",

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from launchpad.wire.openai_chat.client_form import tool_choice, tool_definitions
+from launchpad.wire.openai_chat.parts import decode_data_url
 from launchpad.wire.openai_chat.schema import OpenAIChatSchema
 
 PIXEL = "data:image/png;base64,iVBORw0KGgo="
@@ -65,6 +66,37 @@ FULL: dict[str, Any] = {
 
 def request(**fields: Any) -> OpenAIChatSchema:
     return OpenAIChatSchema.model_validate({"messages": [USER], **fields})
+
+
+def with_part(**part: Any) -> dict[str, Any]:
+    (kind,) = part
+    return {"role": "user", "content": [{"type": kind, **part}]}
+
+
+@pytest.mark.parametrize("url", ["http://example.org/a.png", "https://example.org/a.png", PIXEL])
+def test_an_image_may_be_anywhere_on_the_web_or_in_the_request(url: str):
+    (message,) = request(messages=[with_part(image_url={"url": url})]).messages
+    assert message.model_dump(exclude_unset=True) == with_part(image_url={"url": url})
+
+
+@pytest.mark.parametrize(
+    ("url", "media_type"),
+    [
+        ("data:image/png;base64,aGk/aGk/", "image/png"),
+        ("data:image/png;base64,aGk%2FaGk%2F", "image/png"),
+        ("data:image/svg+xml;charset=utf-8;base64,aGk/aGk/", "image/svg+xml"),
+        ("data:;base64,aGk/aGk/", "text/plain"),
+    ],
+)
+def test_a_data_url_says_its_type_and_may_be_percent_encoded(url: str, media_type: str):
+    """RFC 2397: text/plain is what a URL means that names no type."""
+    assert decode_data_url(url) == (b"hi?hi?", media_type)
+
+
+@pytest.mark.parametrize("url", ["data:image/png", "data:text/plain,hi", "image/png;base64,AAAA"])
+def test_a_data_url_that_is_none_is_told_what_one_looks_like(url: str):
+    with pytest.raises(ValueError, match="a data URL has the form data:<media type>;base64,<data>"):
+        decode_data_url(url)
 
 
 def test_a_full_request_survives_its_own_dump():
@@ -157,13 +189,14 @@ def test_model_settings_hold_only_what_was_given():
         "openai_user": "u",
         "parallel_tool_calls": False,
     }
-    assert request(stop="x", max_tokens=5, reasoning_effort="none").model_settings() == {
+    assert request(stop="END", max_tokens=5, reasoning_effort="none").model_settings() == {
         "max_tokens": 5,
-        "stop_sequences": ["x"],
+        "stop_sequences": ["END"],
         "thinking": False,
         "openai_reasoning_effort": "none",
     }
     assert request(parallel_tool_calls=True).model_settings() == {}
+    assert request(tools=[TOOL]).model_settings() == {}
 
 
 @pytest.mark.parametrize("stop", ["", [], [""], ["", ""]])
@@ -197,6 +230,11 @@ def test_only_the_allowed_tools_are_shown_to_the_model(mode: str):
         {"messages": [{"role": "user", "content": None}]},
         {"messages": [{"role": "user", "content": [{"type": "video"}]}]},
         {"messages": [{"role": "tool", "content": "x", "tool_call_id": "nobody"}]},
+        {"messages": [with_part(image_url={"url": "ftp://example.org/a.png"})]},
+        {"messages": [with_part(image_url={"url": "data:image/png,plain"})]},
+        {"messages": [with_part(image_url={"url": "data:image/png;base64,not base64"})]},
+        {"messages": [with_part(input_audio={"data": "not base64", "format": "wav"})]},
+        {"messages": [with_part(file={"file_data": "not base64"})]},
         {"temperature": 3},
         {"temperature": float("nan")},
         {"max_tokens": 0},
