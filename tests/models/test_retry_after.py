@@ -15,7 +15,8 @@ from tests.models.upstream import DONE, STOP, Call, Upstream, text
 
 from launchpad.models.config import RetryPolicy
 from launchpad.models.direct import OpenAnswer
-from launchpad.models.upstream_errors import as_upstream_error, retry_after_of
+from launchpad.models.retry_after import retry_after_of
+from launchpad.models.upstream_errors import as_upstream_error
 
 PAST = "Wed, 21 Oct 2015 07:28:00 GMT"
 WARM = "Learn"

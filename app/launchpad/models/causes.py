@@ -7,6 +7,17 @@ from typing import cast
 
 __all__ = ["cause_of"]
 
+_CONNECTS = (
+    "httpcore",
+    "httpcore2",
+    "httpx",
+    "httpx2",
+    "h11",
+    "urllib3",
+    "botocore",
+    "google.auth",
+)
+"""Packages under the providers' SDKs that reach a provider, or know who asks it."""
 _LONGEST = 500
 _LOGIN = re.compile(r"(?<=://)[^/\s@]+@")
 """The user and password within a proxy's address."""
@@ -15,8 +26,9 @@ _LOGIN = re.compile(r"(?<=://)[^/\s@]+@")
 def cause_of(error: BaseException) -> str | None:
     """Type and message of the failure that `error` comes from, in one line; None for no such.
 
-    That is the innermost one of the system (a socket, a name, TLS), or of reading what came. What
-    an upstream itself said under a status is none: it may hold keys, or a client's words.
+    That is the innermost one of the system (a socket, a name, TLS), of the package that connects,
+    or of reading what came. What an upstream itself said under a status is none: it may hold keys,
+    or a client's words.
     """
     found: BaseException | None = None
     seen: set[int] = set()
@@ -35,9 +47,17 @@ def cause_of(error: BaseException) -> str | None:
 
 
 def _is_telling(error: BaseException) -> bool:
-    # pydantic's own quote what did not fit: the words of a model, or of a client.
-    quotes = type(error).__module__.startswith("pydantic")
-    return isinstance(error, OSError | ValueError) and bool(str(error)) and not quotes
+    # pydantic's own quote what did not fit, as botocore's of parameters do, and what has a response
+    # quotes that: the words of a model, or of a client.
+    kind = type(error)
+    quotes = kind.__module__.startswith("pydantic") or kind.__name__ == "ParamValidationError"
+    if quotes or hasattr(error, "response") or not str(error):
+        return False
+    return isinstance(error, OSError | ValueError) or _connects(error)
+
+
+def _connects(error: BaseException) -> bool:
+    return type(error).__module__.startswith(_CONNECTS)
 
 
 def _below(error: BaseException) -> BaseException | None:
@@ -46,4 +66,6 @@ def _below(error: BaseException) -> BaseException | None:
     if isinstance(error, BaseExceptionGroup):
         # The last of several models is the one whose failure the client is told.
         return cast("BaseExceptionGroup[BaseException]", error).exceptions[-1]
-    return None if error.__suppress_context__ else error.__context__
+    # httpcore hides what it maps, which is the system's own word.
+    hides = error.__suppress_context__ and not _connects(error)
+    return None if hides else error.__context__

@@ -120,7 +120,13 @@ async def _open_usually(
             if learnt is not None:
                 learnt[0].learn(learnt[1], opened, response)
             # The server has no tools here: whatever the model calls, it calls for the client.
-            live, behind = live_of(opened, response, asked.client_tools, others_are_clients=True)
+            live, behind = live_of(
+                opened,
+                response,
+                asked.client_tools,
+                others_are_clients=True,
+                document=asked.prompts,
+            )
             if traced is None and opened.stream is not None and isinstance(live, ChatLive):
                 opened.stream.live_only()
             yield live

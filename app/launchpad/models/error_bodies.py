@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any, cast
 
@@ -30,18 +31,32 @@ def error_object(body: object) -> dict[str, Any]:
 
     It is `{"error": {…}}`, where `{"error": "…"}` is a message alone; the body itself, or what the
     OpenAI SDK leaves of it, where FastAPI's servers call the message `detail`; or the first of a
-    list of these, as Google's OpenAI-compatible server sends. A body that is no JSON, an error page
-    for instance, says nothing that is meant for clients.
+    list of these, as Google's OpenAI-compatible server sends; or the text of one, as Mistral's SDK
+    leaves it. botocore writes `Error` and `Message`. A body that is no JSON, an error page for
+    instance, says nothing that is meant for clients.
     """
+    if isinstance(body, str):
+        body = _decoded(body)
     if isinstance(body, list):
         body = next(iter(cast("list[object]", body)), None)
     if not isinstance(body, dict):
         return {}
     outer = cast("dict[str, Any]", body)
-    inner = outer.get("error") or outer
-    if inner is outer and "message" not in outer and "detail" in outer:
-        return {**outer, "message": outer["detail"]}
-    return cast("dict[str, Any]", inner) if isinstance(inner, dict) else {"message": inner}
+    inner = outer.get("error") or outer.get("Error") or outer
+    if not isinstance(inner, dict):
+        return {"message": inner}
+    found = cast("dict[str, Any]", inner)
+    if "message" in found:
+        return found
+    words = found.get("Message", found.get("detail") if found is outer else None)
+    return found if words is None else {**found, "message": words}
+
+
+def _decoded(body: str) -> object:
+    try:
+        return cast("object", json.loads(body)) if body.lstrip()[:1] in {"{", "["} else None
+    except (ValueError, RecursionError):
+        return None
 
 
 def safe_words(message: object) -> str | None:

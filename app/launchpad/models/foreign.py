@@ -24,11 +24,11 @@ def build(config: AgentConfig, settings: Settings) -> Model:
     from launchpad.models.openai_compatible.watchdog import patience_of
     from launchpad.models.watched import WatchedModel
 
-    model = FOREIGN[cast("P", config.model_provider)](config)
+    model = FOREIGN[cast("P", config.model_provider)](config, settings)
     return WatchedModel(model, patience_of(settings))
 
 
-def _responses(config: AgentConfig) -> Model:
+def _responses(config: AgentConfig, _: Settings) -> Model:
     from pydantic_ai.models.openai import OpenAIResponsesModel
     from pydantic_ai.providers.openai import OpenAIProvider
 
@@ -36,7 +36,7 @@ def _responses(config: AgentConfig) -> Model:
     return OpenAIResponsesModel(_name(config), provider=_asked_once(provider))
 
 
-def _azure(config: AgentConfig) -> Model:
+def _azure(config: AgentConfig, _: Settings) -> Model:
     from pydantic_ai.models.openai import OpenAIChatModel
     from pydantic_ai.providers.azure import AzureProvider
 
@@ -44,7 +44,7 @@ def _azure(config: AgentConfig) -> Model:
     return OpenAIChatModel(_name(config), provider=_asked_once(provider))
 
 
-def _anthropic(config: AgentConfig) -> Model:
+def _anthropic(config: AgentConfig, _: Settings) -> Model:
     from pydantic_ai.models.anthropic import AnthropicModel
     from pydantic_ai.providers.anthropic import AnthropicProvider
 
@@ -52,7 +52,7 @@ def _anthropic(config: AgentConfig) -> Model:
     return AnthropicModel(_name(config), provider=_asked_once(provider))
 
 
-def _mistral(config: AgentConfig) -> Model:
+def _mistral(config: AgentConfig, _: Settings) -> Model:
     from pydantic_ai.models.mistral import MistralModel
     from pydantic_ai.providers.mistral import MistralProvider
 
@@ -60,31 +60,25 @@ def _mistral(config: AgentConfig) -> Model:
     return MistralModel(_name(config), provider=provider)
 
 
-def _gemini(config: AgentConfig) -> Model:
-    from pydantic_ai.models.google import GoogleModel
-    from pydantic_ai.providers.google import GoogleProvider
+def _gemini(config: AgentConfig, settings: Settings) -> Model:
+    from launchpad.models.google import build as build_google
 
-    provider = GoogleProvider(**_given(api_key=config.api_key, base_url=config.base_url))
-    return GoogleModel(_name(config), provider=provider)
+    return build_google(config, settings, vertex=False)
 
 
-def _vertex(config: AgentConfig) -> Model:
-    from pydantic_ai.models.google import GoogleModel
-    from pydantic_ai.providers.google_cloud import GoogleCloudProvider
+def _vertex(config: AgentConfig, settings: Settings) -> Model:
+    from launchpad.models.google import build as build_google
 
-    provider = GoogleCloudProvider(**_given(api_key=config.api_key, base_url=config.base_url))
-    return GoogleModel(_name(config), provider=provider)
+    return build_google(config, settings, vertex=True)
 
 
-def _bedrock(config: AgentConfig) -> Model:
-    from pydantic_ai.models.bedrock import BedrockConverseModel
-    from pydantic_ai.providers.bedrock import BedrockProvider
+def _bedrock(config: AgentConfig, settings: Settings) -> Model:
+    from launchpad.models.bedrock import build as build_bedrock
 
-    provider = BedrockProvider(**_given(api_key=config.api_key, base_url=config.base_url))
-    return BedrockConverseModel(_name(config), provider=provider)
+    return build_bedrock(config, settings)
 
 
-def _groq(config: AgentConfig) -> Model:
+def _groq(config: AgentConfig, _: Settings) -> Model:
     from pydantic_ai.models.groq import GroqModel
     from pydantic_ai.providers.groq import GroqProvider
 
@@ -92,7 +86,7 @@ def _groq(config: AgentConfig) -> Model:
     return GroqModel(_name(config), provider=_asked_once(provider))
 
 
-FOREIGN: Mapping[P, Callable[[AgentConfig], Model]] = {
+FOREIGN: Mapping[P, Callable[[AgentConfig, Settings], Model]] = {
     P.OPENAI_RESPONSES: _responses,
     P.AZURE_OPENAI: _azure,
     P.ANTHROPIC: _anthropic,
@@ -109,7 +103,8 @@ def _asked_once(provider: _Provider) -> _Provider:
     """`provider`, whose SDK does not ask again by itself.
 
     These SDKs ask three times unless told otherwise. How often is said by `AgentConfig.retry`,
-    whose retries stand in metrics and traces; the SDK's would multiply them, unseen.
+    whose retries stand in metrics and traces; the SDK's would multiply them, unseen. (Mistral's and
+    Google's ask once by themselves; Bedrock's is told so in `bedrock`.)
     """
     cast("Any", provider).client.max_retries = 0
     return provider

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -44,7 +45,8 @@ class Opening:
     """Stands around one streamed request to `model`; say `begun` once its answer is there.
 
     `parameters` become the agent's own with the form that `scope` has, None where the client's
-    form is not for this model. Where the model cannot be asked for that form, leaving raises
+    form is not for this model; `prompts` says that the model is asked for the client's JSON object
+    in words, having no mode for it. Where it cannot be asked for that form, leaving raises
     `UnsupportedParameterError`; where `messages` have a file that it cannot be sent,
     `RequestError`.
     """
@@ -66,6 +68,9 @@ class Opening:
         self._begun = False
         self._opened = Opened()
         self.parameters = merged_parameters(scope, parameters, client_form=True)
+        self.prompts = _prompts(self._form, model)
+        if self.prompts:
+            self.parameters = replace(self.parameters, prompted_output_template=None)
         self.client_tools = frozenset(self._form.tools if self._form is not None else ())
 
     def __enter__(self) -> Self:
@@ -130,6 +135,17 @@ def _form(scope: RequestScope | None, parameters: ModelRequestParameters) -> Cli
     # An agent's own output comes before the client's format: see `merged_parameters`.
     wanted = scope.response_format if parameters.output_mode == "text" else None
     return ClientForm({tool.name: tool for tool in scope.client_tools}, wanted)
+
+
+def _prompts(form: ClientForm | None, model: Model) -> bool:
+    """Whether a JSON object is wanted of a model that has no mode for it, as Claude.
+
+    pydantic-ai would leave the wish out of its request.
+    """
+    wanted = form.response_format if form is not None else None
+    if wanted is None or wanted.get("type") != "json_object":
+        return False
+    return any(not one.profile.get("supports_json_object_output") for one in _asked(model))
 
 
 def _is_of_pydantic_ai(error: BaseException | None) -> bool:

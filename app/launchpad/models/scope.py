@@ -152,7 +152,8 @@ def _with_format(
             parameters,
             output_mode="prompted",
             output_object=OutputObjectDefinition(json_schema={"type": "object"}),
-            # The client's own words ask for JSON; nothing is added to them.
+            # The client's own words ask for JSON; nothing is added to them where a mode for it
+            # holds the model to that (`opening`).
             prompted_output_template=False,
         )
     return parameters

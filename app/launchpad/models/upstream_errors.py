@@ -12,28 +12,31 @@
     refused, reset, garbage, cut                502
     a model that refuses to answer              400 content_filter (where a node needs the answer)
 
+Where a provider has another status for one of these, what it means counts (`error_categories`).
 An upstream's words are passed on only where they describe the client's own request, and only if no
 address, path or key is in them. The log has them, under the same condition, for every failure.
 """
 
 from __future__ import annotations
 
-import math
 import re
-import time
 from collections.abc import Iterator
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, cast
 
 from launchpad.errors import LaunchpadError, UpstreamError, UpstreamTimeoutError
 from launchpad.models.error_bodies import error_object, parameter_of, safe_words, word_of
+from launchpad.models.error_categories import broken, code_meant, status_meant
+from launchpad.models.retry_after import retry_after_of
 
 if TYPE_CHECKING:
     from pydantic_ai import ModelAPIError, ModelHTTPError
 
 _ANSWERS = frozenset({"ChatCompletion", "ChatCompletionChunk"})
 """What pydantic-ai and OpenAI's SDK take an answer for, before they read it."""
+_SDKS = frozenset({"anthropic", "openai", "groq", "mistralai", "httpx", "httpx2", "botocore"})
+_SIGNERS = ("botocore", "google.auth")
+_OF_CREDENTIALS = re.compile("Credential|Token|Refresh")
+"""What these call a failure to find, or to renew, this server's credentials."""
 _STATUS = re.compile("[45][0-9]{2}")
 _STATUS_BY_CODE = {
     "rate_limit_exceeded": 429,
@@ -140,37 +143,6 @@ def _meaning(
     return UpstreamError("The model provider failed.", retry_after=retry_after)
 
 
-def retry_after_of(headers: Any) -> float | None:
-    """Seconds that a response asks to wait, from a mapping that knows its names in lower case.
-
-    `retry-after-ms` (OpenAI's and Anthropic's own), then `retry-after`: seconds, which their SDKs
-    take with a fraction too, or a date (RFC 9110, 10.2.3), which counts from the answer's own,
-    where it has one: two clocks need not agree. None where neither says a time.
-    """
-    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
-        try:
-            wait = float(headers[name])
-        except (KeyError, TypeError, ValueError):
-            continue
-        if math.isfinite(wait) and wait >= 0:
-            return wait / unit
-    until = _seconds(headers, "retry-after")
-    if until is None:
-        return None
-    now = _seconds(headers, "date")
-    return max(0.0, until - (time.time() if now is None else now))
-
-
-def _seconds(headers: Any, name: str) -> float | None:
-    """A header's date, in seconds since 1970; None where it is none."""
-    try:
-        when = parsedate_to_datetime(headers[name])
-    except (KeyError, TypeError, ValueError):
-        return None
-    # A date without a zone is in UTC, as all of HTTP's are.
-    return (when if when.tzinfo is not None else when.replace(tzinfo=UTC)).timestamp()
-
-
 def in_stream_error(said: object) -> UpstreamError:
     """The error for an error object inside a stream: the status that it would have had before."""
     body = cast("dict[str, Any]", said) if isinstance(said, dict) else {"message": said}
@@ -225,9 +197,9 @@ def _from_foreign(error: BaseException) -> UpstreamError | None:
 
     if isinstance(error, exceptions.ModelHTTPError):
         return http_error(
-            error.status_code,
+            status_meant(error) or error.status_code,
             error.body,
-            code=error.provider_error_code,
+            code=code_meant(error),
             retry_after=_wait_of(error),
         )
     if isinstance(error, exceptions.ContentFilterError):
@@ -245,13 +217,18 @@ def _from_foreign(error: BaseException) -> UpstreamError | None:
 
 
 def _from_api_error(error: ModelAPIError) -> UpstreamError:
+    meant = status_meant(error)
+    if meant is not None:
+        return http_error(meant, error.body, code=code_meant(error), retry_after=error.retry_after)
     if error.body is not None:
         return in_stream_error(error.body)
     status = getattr(error.__cause__, "status_code", None)
     if isinstance(status, int):
         # One below 400 is none of pydantic-ai's HTTP errors.
         return http_error(status, None, retry_after=error.retry_after)
-    return UpstreamError("The model provider failed.", retry_after=error.retry_after)
+    return UpstreamError(
+        broken(error) or "The model provider failed.", retry_after=error.retry_after
+    )
 
 
 def _wait_of(error: ModelHTTPError) -> float | None:
@@ -265,8 +242,12 @@ def _from_sdk(error: BaseException) -> UpstreamError | None:
     module = type(error).__module__.partition(".")[0]
     if module == "pydantic_core" and getattr(error, "title", None) in _ANSWERS:
         return unreadable()
-    if module not in {"anthropic", "openai", "groq", "mistralai", "httpx", "httpx2", "botocore"}:
+    signs = type(error).__module__.startswith(_SIGNERS)
+    if module not in _SDKS and not signs:
         return None
+    if signs and _OF_CREDENTIALS.search(type(error).__name__):
+        words = "This server's credentials for the model provider cannot be used."
+        return UpstreamError(words, code="upstream_authentication")
     if "Timeout" in type(error).__name__:
         return UpstreamTimeoutError("The model provider timed out.")
     response = getattr(error, "response", None)

@@ -126,7 +126,8 @@ class AgentRequest:
         opened = asked.begun()
         if learns is not None:
             learns[0].learn(learns[1], opened, response)
-        live, behind = live_of(opened, response, asked.client_tools, document=self._speaks_json())
+        document = self._speaks_json() or asked.prompts
+        live, behind = live_of(opened, response, asked.client_tools, document=document)
         return live, AgentView(behind, asked.client_tools)
 
     def _speaks_json(self) -> bool:

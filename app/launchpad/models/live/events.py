@@ -143,5 +143,6 @@ def usage_of(usage: Any) -> Usage | None:
         input_tokens=usage.input_tokens,
         output_tokens=usage.output_tokens,
         cached_input_tokens=usage.cache_read_tokens,
-        reasoning_tokens=usage.details.get("reasoning_tokens", 0),
+        # The details have each provider's own name for it.
+        reasoning_tokens=usage.output_reasoning_tokens or usage.details.get("reasoning_tokens", 0),
     )
