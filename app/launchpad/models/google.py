@@ -8,7 +8,7 @@ until the garbage collector comes by, and Google goes on writing, and counting, 
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
@@ -64,20 +64,13 @@ async def _note(response: httpx2.Response) -> None:
 class _ClosesAnswers(WrapperModel):
     """A model whose streamed answers have no connection once they are left.
 
-    `client`, which sends its requests, is closed with the running loop's other clients.
+    `client`, which sends its requests, is closed once nobody uses the model any more.
     """
 
     def __init__(self, wrapped: Model, client: httpx2.AsyncClient) -> None:
         super().__init__(wrapped)
-        self._client = client
-        try:
-            scope = loop_scope()
-        except RuntimeError:
-            return
-        scope.at_close_of(self, _ClosesAnswers._close)
-
-    async def _close(self) -> None:
-        await self._client.aclose()
+        with suppress(RuntimeError):  # outside a loop nothing is sent
+            loop_scope().at_end_of(self, client.aclose)
 
     @asynccontextmanager
     async def request_stream(
