@@ -41,12 +41,13 @@ def _client(config: AgentConfig, settings: Settings) -> Any:
     ten connections after each answer, with a warning for each.
     """
     boto3 = import_module("boto3")
+    ours = settings.first_token_timeout + settings.stall_timeout
     key = config.api_key or environ.get("AWS_BEARER_TOKEN_BEDROCK")
     options = import_module("botocore.config").Config(
         retries={"total_max_attempts": 1},
         max_pool_connections=settings.max_concurrent_runs,
         connect_timeout=float(environ.get("AWS_CONNECT_TIMEOUT") or settings.connect_timeout),
-        read_timeout=float(environ.get("AWS_READ_TIMEOUT") or _READ_TIMEOUT),
+        read_timeout=float(environ.get("AWS_READ_TIMEOUT") or max(_READ_TIMEOUT, ours)),
         signature_version="bearer" if key else None,
     )
     session = boto3.Session(botocore_session=_session_of(key) if key else None)
@@ -59,7 +60,7 @@ def _client(config: AgentConfig, settings: Settings) -> Any:
 
 
 _READ_TIMEOUT = 300.0
-"""pydantic-ai's; ours end a wait before it does."""
+"""Seconds, as pydantic-ai has them; ours end a wait before."""
 
 
 def _session_of(key: str) -> Any:
