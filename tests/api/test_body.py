@@ -52,6 +52,13 @@ def test_other_broken_json_stays_broken(client: httpx.Client, body: bytes) -> No
     assert answer.json()["error"]["code"] == "invalid_json"
 
 
+@pytest.mark.parametrize("levels", [5_000, 500_000])
+def test_json_that_is_nested_too_deeply_is_told_so(client: httpx.Client, levels: int) -> None:
+    error = post(client, b'{"a":' + b"[" * levels + b"]" * levels + b"}").json()["error"]
+    assert error["message"] == "The body is nested too deeply; send JSON with fewer levels."
+    assert error["code"] == "invalid_json"
+
+
 def test_a_byte_order_mark_is_skipped(client: httpx.Client) -> None:
     assert said(post(client, b"\xef\xbb\xbf" + json.dumps(chat("hi")).encode())) == "hi"
 

@@ -97,7 +97,11 @@ async def read_json(scope: Scope, receive: Receive, limit: int) -> dict[str, Any
         )
     try:
         payload = _decode(body.removeprefix(codecs.BOM_UTF8))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except RecursionError as error:
+        raise RequestError(
+            "The body is nested too deeply; send JSON with fewer levels.", code="invalid_json"
+        ) from error
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         reason = f"JSON: {error}" if _is_utf8(body) else "UTF-8."
         raise RequestError(f"The body is not valid {reason}", code="invalid_json") from error
     if not isinstance(payload, dict):
