@@ -14,6 +14,7 @@ from launchpad.core.failure import UNEXPECTED, blame, say_whose
 from launchpad.core.nodes.base import Node
 from launchpad.core.nodes.concurrent import ConcurrentNode
 from launchpad.core.nodes.router import BaseRouter
+from launchpad.core.sdk_imports import SdkImports
 from launchpad.core.shelter import sheltered
 from launchpad.core.speech import Speech, from_thread
 from launchpad.core.task import TaskContext
@@ -37,6 +38,7 @@ class Kind(NamedTuple):
     is_concurrent: bool
     is_router: bool
     only_routes: bool
+    sdk: SdkImports
 
 
 @lru_cache(maxsize=1024)
@@ -49,6 +51,7 @@ def kind_of(node_class: type[Node]) -> Kind:
         is_concurrent=issubclass(node_class, ConcurrentNode),
         is_router=is_router,
         only_routes=is_router and process is BaseRouter.process,
+        sdk=SdkImports(),
     )
 
 
@@ -69,6 +72,8 @@ async def live(
     try:
         node = node_class.instance(context)
         kind = kind_of(type(node))
+        if not kind.sdk.done:
+            await kind.sdk.wait_for(node)
         if kind.is_concurrent:
             cast("ConcurrentNode", node).run_members = partial(run_members, node_class)
         try:

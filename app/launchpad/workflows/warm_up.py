@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable
 
+from launchpad.core.node_life import kind_of
 from launchpad.core.nodes.base import Node
 from launchpad.errors import ConfigurationError, MissingConfigurationError
 from launchpad.models.warm_up import exercise_pydantic_ai
@@ -39,8 +40,7 @@ async def warm_up(served: Iterable[ServedWorkflow]) -> asyncio.Task[None] | None
 
 async def _prepare_later(nodes: Iterable[Node]) -> None:
     for node in nodes:
-        # Built in a thread, where no loop keeps it: only its imports are of use.
-        await asyncio.to_thread(_tried, node.prepare)
+        await kind_of(type(node)).sdk.wait_for(node)
         _tried(node.prepare)
 
 
