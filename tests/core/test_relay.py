@@ -138,3 +138,11 @@ def test_another_server_s_finish_reason_is_told_in_openai_s_words(said: str, mea
     events = relayed([chunk({"content": "a"}), chunk({}, said)])
     assert isinstance(events[-1], RunFinished)
     assert events[-1].finish_reason == meant
+
+
+@pytest.mark.parametrize("said", ["abort", "error", "NETWORK_ERROR"])
+def test_a_server_that_gave_up_is_no_end(said: str) -> None:
+    *_, words, failure = relayed([chunk({"content": "half"}), chunk({}, said)])
+    assert words == TextDelta("Relay", "half")
+    assert isinstance(failure, RunFailed)
+    assert failure.code == "upstream_cut"

@@ -18,9 +18,10 @@ from launchpad.events import (
     ToolCallDelta,
     Usage,
 )
-from launchpad.models.finish_reasons import finish_reason_of
+from launchpad.models.finish_reasons import BREAKS_OFF, finish_reason_of
 from launchpad.models.live.stream import usage_of_openai
 from launchpad.models.openai_compatible.json_values import as_object
+from launchpad.models.upstream_errors import cut
 
 __all__ = [
     "deltas_of_chunk",
@@ -79,10 +80,15 @@ def deltas_of_chunk(chunk: Mapping[str, Any], node: str) -> Sequence[Delta]:
 
 
 def ending_of(chunk: Mapping[str, Any]) -> tuple[FinishReason | None, Usage | None]:
-    """Why the answer ended and what it took, where `chunk` is one and tells."""
+    """Why the answer ended and what it took, where `chunk` is one and tells.
+
+    Raises `UpstreamError` where its server gave up.
+    """
     if not is_chunk(chunk):
         return None, None
     reason = _choice(chunk).get("finish_reason")
+    if isinstance(reason, str) and reason.lower() in BREAKS_OFF:
+        raise cut(f"its finish reason is {reason!r}")
     usage = _mapping(chunk.get("usage"))
     return (
         finish_reason_of(reason) if isinstance(reason, str) else None,
