@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 from bench.completions import event, json_deltas
 from launchpad.events import JsonDelta, RunEvent, RunStarted, TextDelta
-from launchpad.models.openai_compatible.chunks import ChunkDecoder, Item
+from launchpad.models.openai_compatible.chunks import ChunkDecoder
 from launchpad.models.openai_compatible.sse import EventSplitter
+from launchpad.models.openai_compatible.whole_chunks import Item
 from launchpad.stream.coalesce import coalesce
 from launchpad.stream.mailbox import Mailbox
 from launchpad.stream.partial_json.lexer import PartialJson

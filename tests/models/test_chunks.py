@@ -8,13 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.models.upstream import DONE, STOP, chunk, event, text, tool_call
 
-from launchpad.models.openai_compatible.chunks import (
-    ChunkDecoder,
-    GarbageError,
-    Item,
-    UpstreamSaidError,
-)
+from launchpad.models.openai_compatible.chunks import ChunkDecoder
 from launchpad.models.openai_compatible.sse import EventSplitter
+from launchpad.models.openai_compatible.whole_chunks import GarbageError, Item, UpstreamSaidError
 
 
 def decode(data: bytes, size: int | None = None) -> list[Item]:

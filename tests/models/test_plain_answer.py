@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from tests.models.upstream import chunk
 
-from launchpad.models.openai_compatible.chunks import Item
 from launchpad.models.openai_compatible.plain_answer import PlainAnswer
+from launchpad.models.openai_compatible.whole_chunks import Item
 
 
 def rest_of(*items: Item) -> list[Item]:

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.models.upstream import chunk, tool_call
 
-from launchpad.models.openai_compatible.chunks import Chunk, Item
 from launchpad.models.openai_compatible.sdk_chunks import SdkChunks
 from launchpad.models.openai_compatible.thinking_tags import Tag, ThinkingTags
+from launchpad.models.openai_compatible.whole_chunks import Chunk, Item
 
 TAGS = ("<think>", "</think>")
 ANSWERS = st.lists(

@@ -7,10 +7,10 @@ from typing import Any
 
 from launchpad.events import Delta, ReasoningDelta, RefusalDelta
 from launchpad.models.live.stream import LiveStream, Names, Speech, usage_of_openai
-from launchpad.models.openai_compatible.chunks import Chunk
 from launchpad.models.openai_compatible.contents import text_of
 from launchpad.models.openai_compatible.json_values import as_object, objects_in
 from launchpad.models.openai_compatible.stream import ChatStream
+from launchpad.models.openai_compatible.whole_chunks import Chunk
 
 _NO_REASONING = frozenset({"role", "content", "refusal", "tool_calls"})
 

@@ -12,9 +12,9 @@ from openai.types import CompletionUsage
 from openai.types.chat import ChatCompletion
 from pydantic import ValidationError
 
-from launchpad.models.openai_compatible.chunks import Chunk, Item
 from launchpad.models.openai_compatible.contents import text_of
 from launchpad.models.openai_compatible.json_values import as_list, as_object, objects_in
+from launchpad.models.openai_compatible.whole_chunks import Chunk, Item
 
 _HEAD = ("id", "created", "model", "service_tier", "system_fingerprint", "moderation", "usage")
 _COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")

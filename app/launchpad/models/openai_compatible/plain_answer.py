@@ -14,8 +14,8 @@ from typing import Any, cast
 
 from pydantic import TypeAdapter
 
-from launchpad.models.openai_compatible.chunks import Chunk, Item
 from launchpad.models.openai_compatible.json_values import as_object
+from launchpad.models.openai_compatible.whole_chunks import Chunk, Item
 
 __all__ = ["PlainAnswer"]
 

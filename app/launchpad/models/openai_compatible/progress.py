@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from launchpad.models.openai_compatible.chunks import Chunk, Item
 from launchpad.models.openai_compatible.json_values import as_object
+from launchpad.models.openai_compatible.whole_chunks import Chunk, Item
 
 __all__ = ["answers", "moves_on"]
 

@@ -8,10 +8,10 @@ from typing import Any
 from openai.types.chat import ChatCompletionChunk
 from pydantic import ValidationError
 
-from launchpad.models.openai_compatible.chunks import Chunk, Item
 from launchpad.models.openai_compatible.contents import text_of
 from launchpad.models.openai_compatible.json_values import as_object, objects_in
 from launchpad.models.openai_compatible.thinking_tags import Tag
+from launchpad.models.openai_compatible.whole_chunks import Chunk, Item
 
 _OF_ONE_CHUNK = frozenset({"choices", "usage", "moderation", "error"})
 _HEAD = ("id", "model", "service_tier", "system_fingerprint")

@@ -16,18 +16,18 @@ from openai.types.chat import ChatCompletionChunk
 
 from launchpad.errors import UpstreamError, UpstreamTimeoutError
 from launchpad.models.http.pool import Response
-from launchpad.models.openai_compatible.chunks import (
-    BrokenOffError,
-    ChunkDecoder,
-    GarbageError,
-    Item,
-    UpstreamSaidError,
-)
+from launchpad.models.openai_compatible.chunks import ChunkDecoder
 from launchpad.models.openai_compatible.progress import answers, moves_on
 from launchpad.models.openai_compatible.sdk_chunks import SdkChunks
 from launchpad.models.openai_compatible.sse import EventSplitter, EventTooLargeError
 from launchpad.models.openai_compatible.thinking_tags import ThinkingTags
 from launchpad.models.openai_compatible.watchdog import Watchdog
+from launchpad.models.openai_compatible.whole_chunks import (
+    BrokenOffError,
+    GarbageError,
+    Item,
+    UpstreamSaidError,
+)
 from launchpad.models.upstream_errors import cut, in_stream_error, unreadable
 
 

@@ -16,9 +16,9 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from launchpad.models.openai_compatible.chunks import Chunk, Item
 from launchpad.models.openai_compatible.contents import text_of
 from launchpad.models.openai_compatible.json_values import as_object
+from launchpad.models.openai_compatible.whole_chunks import Chunk, Item
 
 __all__ = ["Tag", "ThinkingTags"]
 
