@@ -52,8 +52,8 @@ def test_other_broken_json_stays_broken(client: httpx.Client, body: bytes) -> No
     assert answer.json()["error"]["code"] == "invalid_json"
 
 
-@pytest.mark.parametrize("levels", [5_000, 500_000])
-def test_json_that_is_nested_too_deeply_is_told_so(client: httpx.Client, levels: int) -> None:
+def test_json_that_is_nested_too_deeply_is_told_so(client: httpx.Client) -> None:
+    levels = 500_000
     error = post(client, b'{"a":' + b"[" * levels + b"]" * levels + b"}").json()["error"]
     assert error["message"] == "The body is nested too deeply; send JSON with fewer levels."
     assert error["code"] == "invalid_json"

@@ -26,14 +26,15 @@ from launchpad.events import (
 from launchpad.stream.run_stream import EventStream
 
 
-@pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError(), GeneratorExit()])
+# Made when they are raised: a parameter lives on, and with it the frames of who has raised it.
+@pytest.mark.parametrize("error", [SystemExit, asyncio.CancelledError, GeneratorExit])
 def test_what_a_node_raises_beside_exceptions_ends_its_run_and_nothing_else(
-    error: BaseException,
+    error: type[BaseException],
 ) -> None:
     class Exits(Node):
         async def process(self, task_context: TaskContext) -> AsyncIterator[str]:
             yield "before"
-            raise error
+            raise error(3)
 
     events = events_of(flow(NodeConfig(node=Exits)))
     assert TextDelta("Exits", "before") in events
