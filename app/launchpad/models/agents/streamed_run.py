@@ -20,7 +20,7 @@ class StreamedRun:
     A generator that its reader leaves (`async for … in super().process(task_context): … break`) is
     closed by the event loop, in another task. pydantic-ai's run breaks there: its cancel scope ends
     the node that has left it. So another task's exit only stops the model, and the run is ended
-    where the node's `process` is over, in its own task.
+    where the node's `process` is over, in its own task, or an earlier run of that task.
     """
 
     __slots__ = ("_given", "_open", "_prompt", "_result", "_run", "_run_stream_for", "_task")
@@ -57,6 +57,9 @@ class StreamedRun:
             with suppress(Exception):
                 await self._result.cancel()
             return None
+        # pydantic-ai's runs of one task end in no other order.
+        for later in reversed(self._open[self._open.index(self) + 1 :]):
+            await later.end()
         self._open.remove(self)
         return await self._run.__aexit__(*error)
 
