@@ -53,10 +53,17 @@ class StreamedRun:
         if self not in self._open:
             # The node's end has come before its left generator's.
             return None
-        if self._task is not asyncio.current_task() and not _is_over(self._task):
-            with suppress(Exception):
-                await self._result.cancel()
-            return None
+        if self._task is not asyncio.current_task():
+            if not _is_over(self._task):
+                with suppress(Exception):
+                    await self._result.cancel()
+                return None
+            if error[0] is GeneratorExit:
+                # Left by a task that is over: it breaks, and nobody can do anything about it.
+                self._open.remove(self)
+                with suppress(Exception):
+                    await self._run.__aexit__(*error)
+                return None
         # pydantic-ai's runs of one task end in no other order.
         for later in reversed(self._open[self._open.index(self) + 1 :]):
             await later.end()
