@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 from launchpad.errors import DefinitionError
+from launchpad.models.agents.forgotten import end_forgotten_task
 from launchpad.models.scope import spent_here
 from launchpad.stream.failure import forget
 
@@ -39,7 +40,12 @@ class StreamedRun:
 
     async def __aenter__(self) -> Any:
         self._run: Any = self._run_stream_for(self._given)(*self._prompt, **self._given)
-        self._result = await self._run.__aenter__()
+        try:
+            self._result = await self._run.__aenter__()
+        except BaseException as error:
+            # Here, not at the node's end, as it may be in a task of the node's own.
+            end_forgotten_task(error)
+            raise
         spent = spent_here.get()
         if spent is not None:
             self._task = asyncio.current_task()
