@@ -7,7 +7,7 @@ import gc
 import logging
 import sys
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -21,7 +21,7 @@ from launchpad.core.workflow import Workflow
 from launchpad.errors import RequestError
 from launchpad.events import RunEvent, RunFailed, RunFinished, TextDelta
 from launchpad.testing.scripted_upstream import ScriptedUpstream
-from launchpad.testing.steps import Repeat
+from launchpad.testing.steps import Chunk, Repeat
 from launchpad.wire.openai_chat.schema import OpenAIChatSchema
 
 Ended = list[tuple[str, "asyncio.Task[Any] | None"]]
@@ -229,6 +229,54 @@ def test_a_node_may_leave_an_agent_s_words(
         assert said == ("word 0 Hi!" if then == "asks again" else "word 0 !")
         assert isinstance(last, RunFinished)
     # What is left to the loop breaks with an error of asyncio's.
+    assert not [one for one in caplog.records if one.levelno > logging.WARNING], caplog.text
+
+
+def test_words_may_be_left_within_another_run_of_the_node(caplog: pytest.LogCaptureFixture) -> None:
+    with ScriptedUpstream() as upstream:
+        upstream.script(Chunk("one two"))
+        upstream.script(Repeat("word {i} "))
+
+        class Comparing(Answer):
+            base_url = upstream.base_url
+
+            async def process(self, task_context: TaskContext) -> AsyncIterator[Any]:
+                async with self.agent.run_stream("Hi") as result:
+                    async for chunk in super().process(task_context):
+                        yield chunk
+                        break
+                    async for chunk in self.stream_text_deltas(result):
+                        yield chunk
+
+        said, last = asyncio.run(_told_by(Comparing))
+        upstream.requests[1].wait_disconnected()
+    assert said == "word 0 one two"
+    assert isinstance(last, RunFinished)
+    assert not [one for one in caplog.records if one.levelno > logging.WARNING], caplog.text
+
+
+def test_a_task_of_a_node_may_leave_words_and_end(caplog: pytest.LogCaptureFixture) -> None:
+    """The loop closes them when that task, where alone pydantic-ai's run ends well, is over."""
+    with ScriptedUpstream() as upstream:
+        upstream.script_all(Repeat("word {i} "))
+
+        class Sampling(Answer):
+            base_url = upstream.base_url
+
+            async def first_word(self, task_context: TaskContext) -> str:
+                async for chunk in super().process(task_context):
+                    return str(cast("Any", chunk).text)
+                return ""
+
+            async def process(self, task_context: TaskContext) -> AsyncIterator[Any]:
+                heard = [self.first_word(task_context) for _ in range(2)]
+                yield "".join(await asyncio.gather(*heard))
+                for request in upstream.requests:
+                    await asyncio.to_thread(request.wait_disconnected)
+
+        said, last = asyncio.run(_told_by(Sampling))
+    assert said == "word 0 word 0 "
+    assert isinstance(last, RunFinished)
     assert not [one for one in caplog.records if one.levelno > logging.WARNING], caplog.text
 
 

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib.util
 import subprocess
 import sys
+import threading
+from collections.abc import AsyncIterator
 
 import pytest
+
+from launchpad.core.nodes.base import Node
+from launchpad.core.schema import WorkflowSchema
+from launchpad.core.task import TaskContext
+from launchpad.core.workflow import Workflow
+from launchpad.wire.openai_chat.schema import OpenAIChatSchema
 
 PROGRAM = """
 import asyncio, sys, threading
@@ -63,3 +72,43 @@ def test_the_first_run_imports_it_in_a_thread(file: str, base: str) -> None:
     *imports, said = ended.stdout.splitlines()
     assert set(imports) == {"in a thread"}
     assert "could not be reached" in said
+
+
+@pytest.mark.parametrize("first_leaves", [False, True])
+def test_of_those_that_come_at_once_one_imports_it(first_leaves: bool) -> None:
+    begun, may_end = threading.Semaphore(0), threading.Event()
+
+    class Heavy(Node):
+        prepared = 0
+
+        def imports_sdk(self) -> bool:
+            return True
+
+        def prepare(self) -> bool:
+            Heavy.prepared += 1
+            begun.release()
+            return may_end.wait(20)
+
+        async def process(self, task_context: TaskContext) -> AsyncIterator[str]:
+            yield "word"
+
+    class Flow(Workflow):
+        workflow_schema = WorkflowSchema(event_schema=OpenAIChatSchema, start=Heavy)
+
+    async def run() -> object:
+        request = {"messages": [{"role": "user", "content": "Hi"}]}
+        return (await Flow().run_async(request)).get_output(Heavy)
+
+    async def main() -> None:
+        first, *others = [asyncio.create_task(run()) for _ in range(5)]
+        assert await asyncio.to_thread(begun.acquire, timeout=20)
+        if first_leaves:
+            first.cancel()
+            await asyncio.wait({first})
+            assert await asyncio.to_thread(begun.acquire, timeout=20)
+        may_end.set()
+        assert await asyncio.gather(*others) == ["word"] * 4
+        assert first_leaves or await first == "word"
+        assert Heavy.prepared == (2 if first_leaves else 1)
+
+    asyncio.run(main())

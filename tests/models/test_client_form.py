@@ -150,6 +150,15 @@ def test_any_json_object() -> None:
     assert body["response_format"] == {"type": "json_object"}
 
 
+@pytest.mark.parametrize("read", [chat, agent])
+def test_nothing_is_said_beside_it_where_the_request_has_it(read: Any) -> None:
+    """pydantic-ai knows no such mode of these models, behind whatever server."""
+    config = {"model_provider": ModelProvider.OPENROUTER, "model_name": "deepseek/deepseek-chat"}
+    body = sent({"response_format": {"type": "json_object"}}, read, **config)
+    assert body["response_format"] == {"type": "json_object"}
+    assert [message["role"] for message in body["messages"]] == ["user"]
+
+
 def test_the_operator_s_own_body_wins() -> None:
     mine = {"type": "json_object"}
     body = sent(

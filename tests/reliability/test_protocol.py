@@ -314,6 +314,16 @@ def test_a_client_of_http_1_0_is_not_told_to_continue(
     assert b"HTTP/1.1 200 " in answer
 
 
+def test_a_connection_whose_body_was_not_asked_for_closes() -> None:
+    """What came behind it would be taken for the body (RFC 9110, 10.1.1)."""
+    head = f"POST {CHAT} HTTP/1.1\r\nhost: 127.0.0.1\r\nexpect: 100-continue\r\n"
+    with Served(FLOWS) as served, connected(served) as client:
+        client.sendall(f"{head}content-length: {2**30}\r\n\r\n".encode())
+        answer = read_all(client)
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert b"\r\nconnection: close\r\n" in answer
+
+
 def test_trailers_without_end_get_431_too(upstream: ScriptedUpstream) -> None:
     start = f"POST {CHAT} HTTP/1.1\r\nhost: 127.0.0.1\r\ntransfer-encoding: chunked\r\n\r\n"
     with Served(FLOWS) as served:

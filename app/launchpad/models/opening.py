@@ -14,7 +14,12 @@ from pydantic_ai.models.wrapper import WrapperModel
 
 from launchpad.errors import RequestError, UnsupportedParameterError
 from launchpad.models.error_bodies import safe_words
-from launchpad.models.openai_compatible.client import Opened, listen, stop_listening
+from launchpad.models.openai_compatible.client import (
+    Opened,
+    StreamingOpenAI,
+    listen,
+    stop_listening,
+)
 from launchpad.models.openai_compatible.client_form import ClientForm
 from launchpad.models.scope import RequestScope, merged_parameters
 
@@ -140,12 +145,17 @@ def _form(scope: RequestScope | None, parameters: ModelRequestParameters) -> Cli
 def _prompts(form: ClientForm | None, model: Model) -> bool:
     """Whether a JSON object is wanted of a model that has no mode for it, as Claude.
 
-    pydantic-ai would leave the wish out of its request.
+    pydantic-ai would leave the wish out of its request. Our own reader sends it as it is, whatever
+    pydantic-ai thinks of the model (OpenRouter's of other makers, for instance).
     """
     wanted = form.response_format if form is not None else None
     if wanted is None or wanted.get("type") != "json_object":
         return False
-    return any(not one.profile.get("supports_json_object_output") for one in _asked(model))
+    return any(
+        not one.profile.get("supports_json_object_output")
+        and not isinstance(getattr(one, "client", None), StreamingOpenAI)
+        for one in _asked(model)
+    )
 
 
 def _is_of_pydantic_ai(error: BaseException | None) -> bool:

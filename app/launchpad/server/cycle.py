@@ -26,6 +26,8 @@ class Cycle(RequestResponseCycle):
     - An HTTP/1.0 client gets a body without a length as it is, up to the connection's end;
       uvicorn sends it in chunks, which HTTP/1.0 does not know (RFC 9112, 6.1).
     - A connection that will be closed is not called `keep-alive` too.
+    - One whose request was answered without asking for its body (`Expect`) is closed, and the
+      answer says so (RFC 9110, 10.1.1).
     """
 
     _joins = False
@@ -49,6 +51,9 @@ class Cycle(RequestResponseCycle):
                 return
             self.transport.write(held)
         elif not self.response_started:
+            if self.waiting_for_100_continue and self.more_body:
+                # What comes next is its body, or another request: nobody could tell.
+                self.keep_alive = False
             if self._joins and (head := self._head(message)):
                 self._held = head
                 return

@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import Any, NoReturn
 
 from launchpad.errors import DefinitionError
+from launchpad.models.agents.forgotten import end_forgotten_task
 from launchpad.models.scope import spent_here
 from launchpad.stream.failure import forget
 
@@ -20,7 +21,7 @@ class StreamedRun:
     A generator that its reader leaves (`async for … in super().process(task_context): … break`) is
     closed by the event loop, in another task. pydantic-ai's run breaks there: its cancel scope ends
     the node that has left it. So another task's exit only stops the model, and the run is ended
-    where the node's `process` is over, in its own task.
+    where the node's `process` is over, in its own task, or an earlier run of that task.
     """
 
     __slots__ = ("_given", "_open", "_prompt", "_result", "_run", "_run_stream_for", "_task")
@@ -39,7 +40,12 @@ class StreamedRun:
 
     async def __aenter__(self) -> Any:
         self._run: Any = self._run_stream_for(self._given)(*self._prompt, **self._given)
-        self._result = await self._run.__aenter__()
+        try:
+            self._result = await self._run.__aenter__()
+        except BaseException as error:
+            # Here, not at the node's end, as it may be in a task of the node's own.
+            end_forgotten_task(error)
+            raise
         spent = spent_here.get()
         if spent is not None:
             self._task = asyncio.current_task()
@@ -53,10 +59,20 @@ class StreamedRun:
         if self not in self._open:
             # The node's end has come before its left generator's.
             return None
-        if self._task is not asyncio.current_task() and not _is_over(self._task):
-            with suppress(Exception):
-                await self._result.cancel()
-            return None
+        if self._task is not asyncio.current_task():
+            if not _is_over(self._task):
+                with suppress(Exception):
+                    await self._result.cancel()
+                return None
+            if error[0] is GeneratorExit:
+                # Left by a task that is over: it breaks, and nobody can do anything about it.
+                self._open.remove(self)
+                with suppress(Exception):
+                    await self._run.__aexit__(*error)
+                return None
+        # pydantic-ai's runs of one task end in no other order.
+        for later in reversed(self._open[self._open.index(self) + 1 :]):
+            await later.end()
         self._open.remove(self)
         return await self._run.__aexit__(*error)
 
