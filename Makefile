@@ -27,9 +27,9 @@ endif
 serve: $(READY) ## serve the shipped workflows on http://127.0.0.1:8080
 	@exec $(RUN) launchpad serve $(ARGS)
 
-# Two files at a time; ARGS="--numprocesses 0" for one after the other.
+# Three files at a time, as tests mostly wait for processes; ARGS="--numprocesses 0" for one after the other.
 test: $(READY) ## run the whole suite
-	@exec $(RUN) pytest --numprocesses 2 --dist loadfile $(ARGS)
+	@exec $(RUN) pytest --numprocesses 3 --dist loadfile $(ARGS)
 
 setup: $(READY) ## make the environment, without running anything
 
