@@ -92,6 +92,17 @@ def test_whoever_reads_it(name: str, cut: int, way: str) -> None:
     assert learnt == [usual, usual]
 
 
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("cut", [0, -1])
+@pytest.mark.parametrize("name", ANSWERS)
+def test_whoever_reads_an_answer_that_was_asked_for_before_the_run(
+    name: str, cut: int, way: str
+) -> None:
+    run, warm = Run(way, history=HISTORY), Run("node", history=HISTORY)
+    usual, late = both_ways(saying(ANSWERS[name], cut), run.ask, warm.warm)
+    assert late == [usual, usual]
+
+
 def test_they_are_learnt(monkeypatch: pytest.MonkeyPatch) -> None:
     run = Run("live", history=HISTORY)
     with mapped(monkeypatch) as asked:

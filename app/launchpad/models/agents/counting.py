@@ -17,6 +17,14 @@ if TYPE_CHECKING:
     from pydantic_ai.messages import ModelMessage, ModelResponse
     from pydantic_ai.models import ModelRequestParameters, StreamedResponse
 
+    from launchpad.models.live.stream import LiveStream
+
+
+def count_unread(live: LiveStream, view: StreamedResponse) -> None:
+    """Count what an answer took that its node reads by pydantic-ai's own means, if at all."""
+    if not live.counted:
+        count_usage(usage_of(view.usage), finish_reason_of(ended_for(view.get())))
+
 
 class CountingModel(WrapperModel):
     """Wraps any pydantic-ai model; each answer's tokens go to the running node's count."""

@@ -6,13 +6,17 @@ import asyncio
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, NoReturn
 
 from pydantic_ai import Agent
 
 from launchpad.errors import DefinitionError
+from launchpad.models.agents.ahead import Questions
+from launchpad.models.agents.late_run import LateRun
 from launchpad.models.agents.lean_runs import is_lean_run, lean_agent, may_run_lean
 from launchpad.models.agents.streamed_run import StreamedRun
+from launchpad.models.agents.streaming_model import StreamingModel
 
 __all__ = ["NodeAgent", "SharedAgent"]
 
@@ -40,6 +44,7 @@ class SharedAgent(NodeAgent):
     """
 
     _lean: Agent[Any, Any] | None = None
+    _questions: Questions | None = None
     _is_built = False
 
     def __init__(self, model: Any, *, instrument: Any, **arguments: Any) -> None:
@@ -48,6 +53,8 @@ class SharedAgent(NodeAgent):
         if may_run_lean(arguments):
             self._lean = lean_agent({"model": model, **arguments})
             self._lean.instrument = instrument
+            if isinstance(model, StreamingModel):
+                self._questions = Questions(model)
         self._is_built = True
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -73,7 +80,10 @@ class SharedAgent(NodeAgent):
 
     def _run_stream_for(self, given: Mapping[str, Any]) -> Callable[..., Any]:
         lean = self._lean_for(given)
-        return super()._run_stream_for(given) if lean is None else lean.run_stream
+        if lean is None:
+            return super()._run_stream_for(given)
+        questions = self._questions
+        return lean.run_stream if questions is None else partial(LateRun, lean, questions)
 
     def _lean_for(self, given: Mapping[str, Any]) -> Agent[Any, Any] | None:
         return None if _overridden.get() or not is_lean_run(given) else self._lean

@@ -82,6 +82,22 @@ class PlainResponse(OwnEvents):
             self._stream.put_back(self._answer.kept)
         return plain
 
+    async def is_plain_text(self) -> bool:
+        """Take what is left; whether all of it is known then, and is text that nobody is told of.
+
+        Where it is not, the agent's run reads the answer as ever.
+        """
+        if self.model_request_parameters.output_mode != "text" or not self._is_unheard():
+            return False
+        self._begun = going = True
+        while going:
+            going = await self._more()
+        if not self._is_whole() or not "".join(self._answer.fresh).strip():
+            return False
+        self._told += self._answer.fresh
+        self._ended = True
+        return True
+
     async def _more(self) -> bool:
         """Take what comes next, all that is there; False at the end, and where it is not plain."""
         items = await self._stream.follow()

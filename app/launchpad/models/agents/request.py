@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from launchpad.models.openai_compatible.stream import ChatStream
     from launchpad.models.scope import RequestScope
 
-__all__ = ["AgentRequest"]
+__all__ = ["AgentRequest", "Plain"]
 
 _OTHER_FIELDS = tuple(
     field.name
@@ -43,6 +43,9 @@ _OTHER_FIELDS = tuple(
     # What does not count in a comparison is for pydantic-ai's traces, or a setting's echo.
     if field.compare and field.name not in {"instruction_parts", "output_mode", "output_object"}
 )
+Plain = tuple["LearntRequests", "PlainRequest"]
+"""A request that the next may be like, and where that is looked up."""
+
 _others = attrgetter(*_OTHER_FIELDS)
 _NO_OTHERS = _others(ModelRequestParameters())
 
@@ -78,27 +81,37 @@ class AgentRequest:
 
         Raises what pydantic-ai's model raises, and `UnsupportedParameterError`.
         """
-        plain = self._plain()
+        plain = self.plain()
         if plain is None:
-            return await self._open_usually(stack)
-        learnt, request = plain
-        sent: ChatStream | Exception | None
-        try:
-            sent = await learnt.open(request)
-        except Exception as error:  # noqa: BLE001  pydantic-ai says what it is
-            sent = error
+            return await self.open_usually(stack)
+        sent = await self.send(plain)
         if sent is None:
-            return await self._open_usually(stack, learns=plain)
+            return await self.open_usually(stack, learns=plain)
         if isinstance(sent, Exception):
             try:
-                return await self._open_usually(stack, sent)
+                return await self.open_usually(stack, sent)
             finally:
                 del sent
-        return await self._open_sent(stack, learnt, sent)
+        return await self.read(stack, plain, sent) or await self.open_usually(stack, sent)
 
-    async def _open_sent(
-        self, stack: AsyncExitStack, learnt: LearntRequests, sent: ChatStream
-    ) -> tuple[LiveStream, StreamedResponse]:
+    async def send(self, plain: Plain) -> ChatStream | Exception | None:
+        """Send what `plain` gave: the open answer, or what went wrong. None where none was learnt.
+
+        Any failure is one that pydantic-ai's own model names, in `open_usually`.
+        """
+        learnt, request = plain
+        try:
+            return await learnt.open(request)
+        except Exception as error:  # noqa: BLE001
+            return error
+
+    async def read(
+        self, stack: AsyncExitStack, plain: Plain, sent: ChatStream
+    ) -> tuple[LiveStream, PlainResponse] | None:
+        """As `open`, of the open answer `sent`, once it has begun.
+
+        None where that begin is for pydantic-ai to read (`open_usually`).
+        """
         await stack.enter_async_context(sent)
 
         async def usual() -> StreamedResponse:
@@ -106,19 +119,17 @@ class AgentRequest:
                 return await stack.enter_async_context(self._asked(self._parameters))
 
         live = live_for_agent(sent, document=self._speaks_json())
-        response = PlainResponse(
-            self._parameters, sent, learnt, usual, None if self._listened else live
-        )
-        if await response.begin():
-            return live, response
-        return await self._open_usually(stack, sent)
+        heard = None if self._listened else live
+        response = PlainResponse(self._parameters, sent, plain[0], usual, heard)
+        return (live, response) if await response.begin() else None
 
-    async def _open_usually(
+    async def open_usually(
         self,
         stack: AsyncExitStack,
         sent: ChatStream | Exception | None = None,
-        learns: tuple[LearntRequests, PlainRequest] | None = None,
+        learns: Plain | None = None,
     ) -> tuple[LiveStream, StreamedResponse]:
+        """As `open`, by pydantic-ai's own model, over what was `sent` where that is given."""
         asked = Opening(self._model, self._settings, self._parameters, self._scope, self._messages)
         stack.enter_context(asked)
         with hand_over(sent):
@@ -130,6 +141,11 @@ class AgentRequest:
         live, behind = live_of(opened, response, asked.client_tools, document=document)
         return live, AgentView(behind, asked.client_tools)
 
+    def go_on_as(self, other: AgentRequest) -> None:
+        """From here on this is `other`, which asks for the same."""
+        self._messages = other._messages
+        self._run_context = other._run_context
+
     def _speaks_json(self) -> bool:
         """Whether text is JSON of the agent's own output type. The client's format is its own."""
         return self._parameters.output_mode in {"native", "prompted"}
@@ -139,7 +155,7 @@ class AgentRequest:
             self._messages, self._settings, parameters, self._run_context
         )
 
-    def _plain(self) -> tuple[LearntRequests, PlainRequest] | None:
+    def plain(self) -> Plain | None:
         """The request, where it is one that the next may be like."""
         learnt = learnt_requests(self._model)
         if learnt is None or not learnt.reads_plainly:

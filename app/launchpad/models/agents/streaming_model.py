@@ -14,15 +14,18 @@ A result that is driven by pydantic-ai's own means instead behaves as ever.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
 from pydantic_ai.capabilities import AbstractCapability, CombinedCapability
+from pydantic_ai.messages import ModelRequest
 from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
 
+from launchpad.models.agents.ahead import Question, awaited_request
 from launchpad.models.agents.counting import CountingModel
 from launchpad.models.agents.prepared import Untouched
 from launchpad.models.agents.request import AgentRequest
@@ -38,9 +41,17 @@ from launchpad.models.scope import (
 
 if TYPE_CHECKING:
     from pydantic_ai import ModelSettings, RunContext
-    from pydantic_ai.messages import ModelMessage
+    from pydantic_ai.messages import ModelMessage, ModelResponse
 
-__all__ = ["LiveStream", "RequestScope", "StreamingModel", "live_stream", "request_scope"]
+__all__ = [
+    "LiveStream",
+    "RequestScope",
+    "StreamingModel",
+    "live_stream",
+    "make_known",
+    "make_unknown",
+    "request_scope",
+]
 
 _live: dict[str, ref[LiveStream]] = {}
 
@@ -54,25 +65,42 @@ def live_stream(run_id: str) -> LiveStream | None:
     return known() if known is not None else None
 
 
+def make_known(run_id: str | None, live: LiveStream) -> ref[LiveStream]:
+    """Let `live_stream` find `live`, as long as somebody holds it, until `make_unknown`."""
+    entry = ref(live)
+    if run_id is not None:
+        _live[run_id] = entry
+    return entry
+
+
+def make_unknown(run_id: str | None, entry: ref[LiveStream]) -> None:
+    """Take back what `make_known` gave, unless another answer has taken its place."""
+    if run_id is not None and _live.get(run_id) is entry:
+        del _live[run_id]
+
+
 class _Answer:
     """An answer that is asked for when it is entered, and known by its run's id until it ends."""
 
-    __slots__ = ("_asked", "_entry", "_live", "_run_id", "_stack", "_view")
+    __slots__ = ("_entry", "_live", "_open", "_run_id", "_stack", "_view")
 
-    def __init__(self, asked: AgentRequest, run_id: str | None) -> None:
-        self._asked = asked
+    def __init__(
+        self,
+        opened: Callable[[AsyncExitStack], Awaitable[tuple[LiveStream, StreamedResponse]]],
+        run_id: str | None,
+    ) -> None:
+        """`opened`: what opens it, and has a given stack keep it open (`AgentRequest.open`)."""
+        self._open = opened
         self._run_id = run_id
         self._stack = AsyncExitStack()
 
     async def __aenter__(self) -> StreamedResponse:
         try:
-            self._live, self._view = await self._asked.open(self._stack)
+            self._live, self._view = await self._open(self._stack)
         except BaseException:
             await self._stack.__aexit__(*sys.exc_info())
             raise
-        self._entry = ref(self._live)
-        if self._run_id is not None:
-            _live[self._run_id] = self._entry
+        self._entry = make_known(self._run_id, self._live)
         return self._view
 
     async def __aexit__(
@@ -81,13 +109,13 @@ class _Answer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> bool:
-        if self._run_id is not None and _live.get(self._run_id) is self._entry:
-            del _live[self._run_id]
+        make_unknown(self._run_id, self._entry)
         try:
             if error is None and not self._live.counted:
                 # The node reads the answer by pydantic-ai's own means.
-                view = self._view
-                count_usage(usage_of(view.usage), finish_reason_of(ended_for(view.get())))
+                count_usage(
+                    usage_of(self._view.usage), finish_reason_of(ended_for(self._view.get()))
+                )
         except BaseException:
             await self._stack.__aexit__(*sys.exc_info())
             raise
@@ -113,18 +141,49 @@ class _OpensAnswers:
         run_context: RunContext[Any] | None = None,
     ) -> Any:
         """Open the answer and register it under the run's id until this context ends."""
+        asked = self.asked(messages, model_settings, model_request_parameters, run_context)
+        run_id = run_context.run_id if run_context is not None else None
+        expected = awaited_request()
+        if expected is None:
+            return _Answer(asked.open, run_id)
+        last = messages[-1]
+        instructions = last.instructions if isinstance(last, ModelRequest) else None
+        question = Question(model_request_parameters, model_settings, instructions)
+        return _Answer(partial(expected.open, asked, question), run_id)
+
+    async def request(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+    ) -> ModelResponse:
+        """As the wrapped model's; a late run's, which was answered before, gets that answer."""
+        expected = awaited_request()
+        if expected is None:
+            return await super().request(messages, model_settings, model_request_parameters)
+        return await expected.whole(
+            self.asked(messages, model_settings, model_request_parameters, None)
+        )
+
+    def asked(
+        self,
+        messages: list[ModelMessage],
+        model_settings: ModelSettings | None,
+        model_request_parameters: ModelRequestParameters,
+        run_context: RunContext[Any] | None,
+    ) -> AgentRequest:
+        """The request of a run, or of none yet, with the client's wishes."""
         scope = request_scope.get()
         form = self.allow_client_form
-        asked = AgentRequest(
+        return AgentRequest(
             self.wrapped,
             messages,
             merged_settings(scope, model_settings, client_form=form),
             model_request_parameters,
             run_context,
             scope if form else None,
-            listened=self._is_listened_to(run_context),
+            listened=run_context is not None and self._is_listened_to(run_context),
         )
-        return _Answer(asked, run_context.run_id if run_context is not None else None)
 
 
 class StreamingModel(_OpensAnswers, CountingModel):
@@ -140,7 +199,8 @@ class StreamingModel(_OpensAnswers, CountingModel):
         self.allow_client_form = allow_client_form
         self._silent: object = None
         """The capability of a run's that was last found to listen to no event."""
-        self._untouched = Untouched()
+        self.untouched = Untouched()
+        """Which conversations need no preparation."""
 
     def prepare_messages(
         self,
@@ -148,12 +208,12 @@ class StreamingModel(_OpensAnswers, CountingModel):
         model_request_parameters: ModelRequestParameters | None = None,
     ) -> list[ModelMessage]:
         """As the wrapped model's, which leaves plain conversations as they are (`prepared`)."""
-        kind = self._untouched.kind(self.wrapped, messages)
-        if kind is not None and self._untouched.has(kind):
+        kind = self.untouched.kind(self.wrapped, messages)
+        if kind is not None and self.untouched.has(kind):
             return messages
         prepared = super().prepare_messages(messages, model_request_parameters)
         if kind is not None:
-            self._untouched.learn(kind, messages, prepared)
+            self.untouched.learn(kind, messages, prepared)
         return prepared
 
     def settings_of_request(self, model_settings: ModelSettings | None) -> ModelSettings | None:

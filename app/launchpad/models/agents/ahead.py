@@ -1,0 +1,248 @@
+"""What a run is going to ask its model, asked before the run.
+
+pydantic-ai takes a millisecond from a run's begin to its request. But the first request of a run
+of data alone (`lean_runs`) follows from its prompt and history, and from what is alike in all runs
+of its agent. Once a run has asked what was expected of it, the next one's question can be sent
+without it, and the run meets the open answer (`late_run`). What a run asks is compared each time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from random import getrandbits
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, cast
+from uuid import UUID
+
+from pydantic_ai.messages import ModelRequest, ModelResponse, UserPromptPart
+
+from launchpad.models.agents.counting import count_unread
+
+if TYPE_CHECKING:
+    from pydantic_ai import ModelSettings
+    from pydantic_ai.messages import ModelMessage
+    from pydantic_ai.models import ModelRequestParameters, StreamedResponse
+
+    from launchpad.models.agents.plain_response import PlainResponse
+    from launchpad.models.agents.request import AgentRequest, Plain
+    from launchpad.models.agents.streaming_model import StreamingModel
+    from launchpad.models.live.stream import LiveStream
+    from launchpad.models.openai_compatible.stream import ChatStream
+
+__all__ = ["Expected", "Question", "Questions", "awaited_request"]
+
+_SAID = frozenset({"user_prompt", "message_history", "deps", "infer_name"})
+"""The parameters of runs whose requests may be expected."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What an agent's request has beside its conversation: `settings` are without the client's."""
+
+    parameters: ModelRequestParameters
+    settings: ModelSettings | None
+    instructions: str | None
+
+
+class Questions:
+    """What the runs of one agent ask `model` first, learnt from those before.
+
+    `are_read_live`: whether nodes read the agent's answers as `LiveStream`s, which need no run;
+    None until one was read.
+    """
+
+    def __init__(self, model: StreamingModel) -> None:
+        self.model = model
+        self.are_read_live: bool | None = None
+        self.known: dict[str, Question] = {}
+        """By the kind of conversation (`kind_of_plain`)."""
+
+    def expected(self, prompt: Sequence[Any], given: Mapping[str, Any]) -> Expected | None:
+        """The request of the run of `prompt` (its one argument by place, or none) and `given`.
+
+        None where it cannot be told.
+        """
+        if self.are_read_live is False or len(prompt) > 1:
+            return None
+        if any(value is not None and name not in _SAID for name, value in given.items()):
+            return None
+        said = prompt[0] if prompt else given.get("user_prompt")
+        history: list[ModelMessage] = list(given.get("message_history") or ())
+        if type(said) is not str or not said or not _is_dialogue(history):
+            return None
+        conversation = [*history, ModelRequest([UserPromptPart(said)])]
+        kind = self.model.untouched.kind(self.model.wrapped, conversation)
+        return Expected(self, kind, history, said) if kind is not None else None
+
+
+def _is_dialogue(history: Sequence[ModelMessage]) -> bool:
+    """Whether answers follow questions, one by one: pydantic-ai merges what is alike."""
+    kinds = [type(message) for message in history]
+    return kinds == [ModelRequest, ModelResponse] * (len(kinds) // 2)
+
+
+class Expected:
+    """The request that one run is expected to make, and its answer where it was asked already."""
+
+    live: LiveStream | None = None
+    """Reads the answer, once there is one."""
+    is_met: bool = False
+    """The run has made the request."""
+
+    def __init__(
+        self,
+        questions: Questions,
+        kind: str,
+        history: list[ModelMessage],
+        prompt: str,
+    ) -> None:
+        self._questions = questions
+        self._kind = kind
+        self._history = history
+        self._prompt = prompt
+        self.run_id = _uuid7()
+        ids = (message.conversation_id for message in reversed(history))
+        self.conversation_id = next(filter(None, ids), None) or _uuid7()
+        self.asked_at = datetime.now(tz=UTC)
+        self._stack = AsyncExitStack()
+        self._request: AgentRequest | None = None
+        self._plain: Plain | None = None
+        self._sent: ChatStream | Exception | None = None
+        self._answer: tuple[LiveStream, PlainResponse] | None = None
+
+    @property
+    def answer(self) -> tuple[LiveStream, PlainResponse]:
+        """Two readers of the answer, of which the second is the run's. Only once `ask` was true."""
+        return cast("tuple[LiveStream, PlainResponse]", self._answer)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether such a request can be sent, and its answer be read, before the run."""
+        questions = self._questions
+        return (
+            questions.are_read_live is True
+            and self._kind in questions.known
+            and questions.model.untouched.has(self._kind)
+        )
+
+    def messages(self, question: Question | None = None) -> list[ModelMessage]:
+        """The conversation that is sent, as the run will have it."""
+        question = question or self._questions.known[self._kind]
+        return [
+            *self._history,
+            ModelRequest(
+                [UserPromptPart(self._prompt, timestamp=self.asked_at)],
+                timestamp=self.asked_at,
+                instructions=question.instructions,
+                run_id=self.run_id,
+                conversation_id=self.conversation_id,
+            ),
+        ]
+
+    async def ask(self) -> bool:
+        """Send the request; whether there is an `answer` that can be read before the run.
+
+        Where there is none, what was sent back, be it an error, waits for the run.
+        """
+        request = self._as_of(self._questions.known[self._kind])
+        plain = request.plain()
+        if plain is None:
+            return False
+        self._request, self._plain = request, plain
+        try:
+            sent = self._sent = await request.send(plain)
+            if sent is None or isinstance(sent, Exception):
+                return False
+            self._answer = await request.read(self._stack, plain, sent)
+        except BaseException:
+            await self.close()
+            raise
+        return self._answer is not None
+
+    @contextmanager
+    def awaited(self) -> Generator[None]:
+        """The next request that is made here is this one."""
+        token = _awaited.set(self)
+        try:
+            yield
+        finally:
+            _awaited.reset(token)
+
+    async def open(
+        self, asked: AgentRequest, question: Question, stack: AsyncExitStack
+    ) -> tuple[LiveStream, StreamedResponse]:
+        """As `asked.open(stack)`, where the run has `asked` the `question`.
+
+        Raises `RuntimeError` where it is another than was sent.
+        """
+        sent, self._sent = self._sent, None
+        if sent is None:
+            self._learn(asked, question)
+            opened = await asked.open(stack)
+            self.live = opened[0]
+            return opened
+        await stack.enter_async_context(self._stack)
+        self._compare(asked)
+        if self._answer is None:
+            try:
+                return await asked.open_usually(stack, sent)
+            finally:
+                del sent
+        return self._answer
+
+    async def whole(self, asked: AgentRequest) -> ModelResponse:
+        """The answer to what the run has `asked`. Raises as `open`."""
+        async with self._stack:
+            self._compare(asked)
+            count_unread(*self.answer)
+            return self.answer[1].get()
+
+    def _compare(self, asked: AgentRequest) -> None:
+        if self._request is None or asked.plain() != self._plain:
+            self._questions.are_read_live = False
+            raise RuntimeError("An agent's run has not asked what was expected of it.")
+        self._request.go_on_as(asked)
+
+    def _learn(self, asked: AgentRequest, question: Question) -> None:
+        if self._kind in self._questions.known:
+            return
+        plain = asked.plain()
+        if plain is not None and self._as_of(question).plain() == plain:
+            self._questions.known[self._kind] = question
+
+    def _as_of(self, question: Question) -> AgentRequest:
+        messages = self.messages(question)
+        model = self._questions.model
+        return model.asked(messages, question.settings, question.parameters, None)
+
+    async def close(
+        self,
+        kind: type[BaseException] | None = None,
+        error: BaseException | None = None,
+        trace: TracebackType | None = None,
+    ) -> None:
+        """Close the answer, if the run has not been given it."""
+        await self._stack.__aexit__(kind, error, trace)
+
+
+def _uuid7() -> str:
+    """An id as pydantic-ai's own (RFC 9562, version 7), which sorts by its time."""
+    at = time.time_ns() // 1_000_000
+    return str(UUID(int=at << 80 | 7 << 76 | getrandbits(12) << 64 | 2 << 62 | getrandbits(62)))
+
+
+_awaited: ContextVar[Expected | None] = ContextVar("launchpad.awaited_request", default=None)
+
+
+def awaited_request() -> Expected | None:
+    """What is known of the request that is about to be made here. Only its first one asks."""
+    expected = _awaited.get()
+    if expected is None or expected.is_met:
+        return None
+    expected.is_met = True
+    return expected

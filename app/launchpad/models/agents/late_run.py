@@ -1,0 +1,247 @@
+"""`LateRun`: a streamed run that pydantic-ai makes when its answer's words are over.
+
+What a run of data alone asks its model is known without it (`ahead`), and while its answer is read
+live it has nothing to do. So the question is asked first, the words are read, and the run begins
+when somebody asks for what only it can tell: its output, as `stream_text_deltas` does in the end.
+It is pydantic-ai's own run, unchanged; it finds its model's answer there. The first word does not
+wait for the run's begin, and an answer that waits for its next word holds no run's memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, suppress
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+from pydantic_ai import Agent
+from pydantic_ai.exceptions import UserError
+from pydantic_ai.messages import ModelRequest, ModelResponse, UserPromptPart
+from pydantic_ai.result import StreamedRunResult
+from pydantic_ai.usage import RunUsage
+
+from launchpad.models.agents.ahead import Expected, Questions
+from launchpad.models.agents.counting import count_unread
+from launchpad.models.agents.streaming_model import make_known, make_unknown
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from weakref import ref
+
+    from pydantic_ai.messages import ModelMessage
+
+    from launchpad.models.agents.plain_response import PlainResponse
+    from launchpad.models.live.stream import LiveStream
+
+__all__ = ["LateRun"]
+
+
+class LateRun:
+    """In place of `agent.run_stream(*prompt, **given)`, which it enters at once where it has to."""
+
+    def __init__(
+        self, agent: Agent[Any, Any], questions: Questions, *prompt: Any, **given: Any
+    ) -> None:
+        self._agent = agent
+        self._questions = questions
+        self._prompt = prompt
+        self._given = given
+        self._expected = expected = questions.expected(prompt, given)
+        if expected is not None:
+            ids = {"run_id": expected.run_id, "conversation_id": expected.conversation_id}
+            self._given = {**given, **ids}
+        self._run: Any = None
+        """pydantic-ai's own, while it is open."""
+        self._result: StreamedRunResult[Any, Any] | None = None
+        """What has no run behind it yet."""
+        self._entry: ref[LiveStream] | None = None
+        self._messages: tuple[list[ModelMessage], list[ModelMessage]] = ([], [])
+        """What was known of them before the run, and the run's own."""
+
+    async def __aenter__(self) -> StreamedRunResult[Any, Any]:
+        expected = self._expected
+        if expected is None or not expected.is_known or not await expected.ask():
+            return await self._enter()
+        live, response = expected.answer
+        self._entry = make_known(expected.run_id, live)
+        messages = expected.messages()
+        unmade: Any = _Unmade(self, expected, response, self._agent)
+        self._result = StreamedRunResult(messages, len(messages) - 1, unmade, None)
+        return self._result
+
+    async def _enter(self) -> StreamedRunResult[Any, Any]:
+        """Begin the run, which meets what was asked already."""
+        expected = self._expected
+        if expected is None:
+            run = self._agent.run_stream(*self._prompt, **self._given)
+            result = await run.__aenter__()
+        else:
+            with expected.awaited():
+                run = self._agent.run_stream(*self._prompt, **self._given)
+                try:
+                    result = await run.__aenter__()
+                except BaseException:
+                    await expected.close()
+                    raise
+        self._run = run
+        return result
+
+    async def begin(self) -> StreamedRunResult[Any, Any]:
+        """Begin the run, somewhere within the answer; it ends where this context ends."""
+        unmade = self._unmade()
+        return self._become(unmade, await self._enter())
+
+    async def finish(self) -> Any:
+        """Make the whole run, and give its output.
+
+        It is entered and left here, as it may be within scopes that the node's own code has opened.
+        """
+        unmade = self._unmade()
+        _, response = cast("Expected", self._expected).answer
+        if await response.is_plain_text():
+            result = self._become(unmade, await self._whole())
+            output = await result.get_output()
+        else:
+            result = self._become(unmade, await self._enter())
+            run, self._run = self._run, None
+            async with AsyncExitStack() as stack:
+                stack.push_async_exit(run)
+                output = await result.get_output()
+        self._complete_early_messages()
+        return output
+
+    async def _whole(self) -> StreamedRunResult[Any, Any]:
+        """Make the run of an answer that is text and complete: `run` costs less than a stream."""
+        with cast("Expected", self._expected).awaited():
+            made = await self._agent.run(*self._prompt, **self._given)
+        messages = made.all_messages()
+        return StreamedRunResult(
+            messages, len(messages) - len(made.new_messages()), run_result=made
+        )
+
+    def _unmade(self) -> StreamedRunResult[Any, Any]:
+        unmade, self._result = self._result, None
+        if unmade is None:
+            raise UserError("The run was left before anybody asked for its output.")
+        return unmade
+
+    def _become(
+        self, unmade: StreamedRunResult[Any, Any], made: StreamedRunResult[Any, Any]
+    ) -> StreamedRunResult[Any, Any]:
+        """Let the result that the node has be the run's own."""
+        asked_at = cast("Expected", self._expected).asked_at
+        for message in made.new_messages():
+            if isinstance(message, ModelRequest):
+                message.timestamp = asked_at
+                for part in message.parts:
+                    cast("UserPromptPart", part).timestamp = asked_at
+        self._messages = unmade.all_messages(), made.all_messages()
+        vars(unmade).update(vars(made))
+        return unmade
+
+    def _complete_early_messages(self) -> None:
+        """Who asked for the messages before the run has a list that pydantic-ai adds nothing to."""
+        early, messages = self._messages
+        early[:] = messages
+
+    def distrust(self) -> None:
+        """The answer is not read live: later runs of the agent begin at once."""
+        self._questions.are_read_live = False
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> Any:
+        unmade, self._result = self._result, None
+        expected = self._expected
+        if expected is None:
+            return await self._run.__aexit__(kind, error, trace)
+        if self._entry is not None:
+            make_unknown(expected.run_id, self._entry)
+        self._complete_early_messages()
+        if self._run is not None:
+            live = expected.live
+            if live is not None and live.sufficed and self._questions.are_read_live is None:
+                self._questions.are_read_live = True
+            return await self._run.__aexit__(kind, error, trace)
+        if unmade is not None:
+            if error is None:
+                count_unread(*expected.answer)
+            await expected.close(kind, error, trace)
+        return None
+
+
+class _Unmade:
+    """Has the place of pydantic-ai's `AgentStream` in a result, as long as there is no run."""
+
+    metadata = None
+
+    def __init__(
+        self, run: LateRun, expected: Expected, response: PlainResponse, agent: Agent[Any, Any]
+    ) -> None:
+        self._run = run
+        self._response = response
+        self._agent = agent
+        self.run_id = expected.run_id
+        self.conversation_id = expected.conversation_id
+
+    async def get_output(self) -> Any:
+        return await self._run.finish()
+
+    async def stream_output(self, **how: Any) -> AsyncIterator[Any]:
+        async for output in (await self._begun()).stream_output(**how):
+            yield output
+
+    async def stream_text(self, **how: Any) -> AsyncIterator[str]:
+        async for text in (await self._begun()).stream_text(**how):
+            yield text
+
+    async def stream_response(self, **how: Any) -> AsyncIterator[ModelResponse]:
+        async for response in (await self._begun()).stream_response(**how):
+            yield response
+
+    async def validate_response_output(self, message: ModelResponse, **how: Any) -> Any:
+        return await (await self._begun()).validate_response_output(message, **how)
+
+    async def _begun(self) -> StreamedRunResult[Any, Any]:
+        self._run.distrust()
+        return await self._run.begin()
+
+    async def cancel(self) -> None:
+        await self._response.cancel()
+
+    @property
+    def cancelled(self) -> bool:
+        return self._response.cancelled
+
+    @property
+    def response(self) -> ModelResponse:
+        response = self._response.get()
+        model: Any = self._agent.model
+        response.model_id = model.model_id
+        return response
+
+    @property
+    def usage(self) -> RunUsage:
+        usage = RunUsage(requests=1) + self._response.usage
+        with suppress(AssertionError, LookupError, ValueError):
+            usage.cost = self.response.cost().total_price
+        return usage
+
+    @property
+    def timestamp(self) -> datetime:
+        return self._response.timestamp
+
+    @property
+    def _run_ctx(self) -> NoReturn:
+        """Asked for the run's workspace alone."""
+        raise UserError("Ask for a workspace once the answer was read.")
+
+    def _settled_output(self) -> NoReturn:
+        """Asked for where `cancel` has ended it."""
+        raise UserError(
+            "The stream was cancelled before it produced an output, so this run has no settled "
+            "result. The messages up to then are in `all_messages()`."
+        )
