@@ -255,6 +255,13 @@ def test_generated_answers(pieces: list[bytes], cut: int) -> None:
     assert learnt == [usual, usual]
 
 
+@pytest.mark.parametrize("cut", [0, 5, -1])
+def test_empty_counts_are_the_same_however_the_chunks_come(cut: int) -> None:
+    pieces = [event(chunk({"content": "a"})), event({**chunk({}, "stop"), "usage": {}})]
+    usual, learnt = both_ways(saying(pieces, cut), follow, warm_follow)
+    assert learnt == [usual, usual]
+
+
 @pytest.mark.parametrize(
     ("first", "then"),
     [

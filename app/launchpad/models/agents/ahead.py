@@ -38,6 +38,7 @@ __all__ = ["Expected", "Question", "Questions", "awaited_request"]
 
 _SAID = frozenset({"user_prompt", "message_history", "deps", "infer_name"})
 """The parameters of runs whose requests may be expected."""
+_MOST = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +60,10 @@ class Questions:
     def __init__(self, model: StreamingModel) -> None:
         self.model = model
         self.are_read_live: bool | None = None
-        self.known: dict[str, Question] = {}
-        """By the kind of conversation (`kind_of_plain`)."""
+        self.question: Question | None = None
+        """The last that was asked as expected; one agent's are all alike."""
+        self.known: set[object] = set()
+        """Which kinds of request (`PlainRequest.key`) were asked as expected."""
 
     def expected(self, prompt: Sequence[Any], given: Mapping[str, Any]) -> Expected | None:
         """The request of the run of `prompt` (its one argument by place, or none) and `given`.
@@ -73,17 +76,11 @@ class Questions:
             return None
         said = prompt[0] if prompt else given.get("user_prompt")
         history: list[ModelMessage] = list(given.get("message_history") or ())
-        if type(said) is not str or not said or not _is_dialogue(history):
+        if type(said) is not str or not said:
             return None
         conversation = [*history, ModelRequest([UserPromptPart(said)])]
         kind = self.model.untouched.kind(self.model.wrapped, conversation)
         return Expected(self, kind, history, said) if kind is not None else None
-
-
-def _is_dialogue(history: Sequence[ModelMessage]) -> bool:
-    """Whether answers follow questions, one by one: pydantic-ai merges what is alike."""
-    kinds = [type(message) for message in history]
-    return kinds == [ModelRequest, ModelResponse] * (len(kinds) // 2)
 
 
 class Expected:
@@ -120,19 +117,8 @@ class Expected:
         """Two readers of the answer, of which the second is the run's. Only once `ask` was true."""
         return cast("tuple[LiveStream, PlainResponse]", self._answer)
 
-    @property
-    def is_known(self) -> bool:
-        """Whether such a request can be sent, and its answer be read, before the run."""
-        questions = self._questions
-        return (
-            questions.are_read_live is True
-            and self._kind in questions.known
-            and questions.model.untouched.has(self._kind)
-        )
-
-    def messages(self, question: Question | None = None) -> list[ModelMessage]:
+    def messages(self, question: Question) -> list[ModelMessage]:
         """The conversation that is sent, as the run will have it."""
-        question = question or self._questions.known[self._kind]
         return [
             *self._history,
             ModelRequest(
@@ -145,13 +131,17 @@ class Expected:
         ]
 
     async def ask(self) -> bool:
-        """Send the request; whether there is an `answer` that can be read before the run.
+        """Send the request, if it is known; whether its `answer` can be read before the run.
 
-        Where there is none, what was sent back, be it an error, waits for the run.
+        Where it cannot, what was sent back, be it an error, waits for the run.
         """
-        request = self._as_of(self._questions.known[self._kind])
-        plain = request.plain()
-        if plain is None:
+        questions = self._questions
+        question = questions.question
+        if question is None or not questions.are_read_live:
+            return False
+        request = self._as_of(question)
+        plain = request.plain() if questions.model.untouched.has(self._kind) else None
+        if plain is None or plain[1].key not in questions.known:
             return False
         self._request, self._plain = request, plain
         try:
@@ -178,42 +168,46 @@ class Expected:
     ) -> tuple[LiveStream, StreamedResponse]:
         """As `asked.open(stack)`, where the run has `asked` the `question`.
 
-        Raises `RuntimeError` where it is another than was sent.
+        Raises `RuntimeError` where it is another than was sent, and answered already.
         """
         sent, self._sent = self._sent, None
-        if sent is None:
-            self._learn(asked, question)
-            opened = await asked.open(stack)
-            self.live = opened[0]
-            return opened
         await stack.enter_async_context(self._stack)
-        self._compare(asked)
-        if self._answer is None:
+        if self._answer is not None:
+            self._meet(asked)
+            return self._answer
+        if sent is not None and asked.plain() == self._plain:
             try:
                 return await asked.open_usually(stack, sent)
             finally:
                 del sent
-        return self._answer
+        self._learn(asked, question)
+        opened = await asked.open(stack)
+        self.live = opened[0]
+        return opened
 
     async def whole(self, asked: AgentRequest) -> ModelResponse:
-        """The answer to what the run has `asked`. Raises as `open`."""
+        """The `answer` to what the run has `asked`, all of it. Raises as `open`."""
         async with self._stack:
-            self._compare(asked)
+            self._meet(asked)
             count_unread(*self.answer)
             return self.answer[1].get()
 
-    def _compare(self, asked: AgentRequest) -> None:
+    def _meet(self, asked: AgentRequest) -> None:
         if self._request is None or asked.plain() != self._plain:
             self._questions.are_read_live = False
             raise RuntimeError("An agent's run has not asked what was expected of it.")
         self._request.go_on_as(asked)
 
     def _learn(self, asked: AgentRequest, question: Question) -> None:
-        if self._kind in self._questions.known:
-            return
+        questions = self._questions
         plain = asked.plain()
-        if plain is not None and self._as_of(question).plain() == plain:
-            self._questions.known[self._kind] = question
+        if plain is None or plain[1].key in questions.known:
+            return
+        if self._as_of(question).plain() == plain:
+            if len(questions.known) >= _MOST:
+                questions.known.clear()
+            questions.known.add(plain[1].key)
+            questions.question = question
 
     def _as_of(self, question: Question) -> AgentRequest:
         messages = self.messages(question)

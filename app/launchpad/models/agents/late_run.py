@@ -15,6 +15,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from pydantic_ai import Agent
+from pydantic_ai._agent_graph import get_captured_run_messages
 from pydantic_ai.exceptions import UserError
 from pydantic_ai.messages import ModelRequest, ModelResponse, UserPromptPart
 from pydantic_ai.result import StreamedRunResult
@@ -22,6 +23,7 @@ from pydantic_ai.usage import RunUsage
 
 from launchpad.models.agents.ahead import Expected, Questions
 from launchpad.models.agents.counting import count_unread
+from launchpad.models.agents.forgotten import end_forgotten_task
 from launchpad.models.agents.streaming_model import make_known, make_unknown
 
 if TYPE_CHECKING:
@@ -46,7 +48,9 @@ class LateRun:
         self._questions = questions
         self._prompt = prompt
         self._given = given
-        self._expected = expected = questions.expected(prompt, given)
+        self._expected = expected = None
+        if not _is_followed(agent):
+            self._expected = expected = questions.expected(prompt, given)
         if expected is not None:
             ids = {"run_id": expected.run_id, "conversation_id": expected.conversation_id}
             self._given = {**given, **ids}
@@ -60,11 +64,12 @@ class LateRun:
 
     async def __aenter__(self) -> StreamedRunResult[Any, Any]:
         expected = self._expected
-        if expected is None or not expected.is_known or not await expected.ask():
+        question = self._questions.question
+        if expected is None or question is None or not await expected.ask():
             return await self._enter()
         live, response = expected.answer
         self._entry = make_known(expected.run_id, live)
-        messages = expected.messages()
+        messages = expected.messages(question)
         unmade: Any = _Unmade(self, expected, response, self._agent)
         self._result = StreamedRunResult(messages, len(messages) - 1, unmade, None)
         return self._result
@@ -96,7 +101,13 @@ class LateRun:
 
         It is entered and left here, as it may be within scopes that the node's own code has opened.
         """
-        unmade = self._unmade()
+        try:
+            return await self._finish(self._unmade())
+        except BaseException as error:
+            end_forgotten_task(error)
+            raise
+
+    async def _finish(self, unmade: StreamedRunResult[Any, Any]) -> Any:
         _, response = cast("Expected", self._expected).answer
         if await response.is_plain_text():
             result = self._become(unmade, await self._whole())
@@ -171,6 +182,21 @@ class LateRun:
                 count_unread(*expected.answer)
             await expected.close(kind, error, trace)
         return None
+
+
+def _is_followed(agent: Agent[Any, Any]) -> bool:
+    """Whether somebody follows what runs do here: by traces, or by `capture_run_messages`."""
+    traced = agent.instrument
+    if traced is None:
+        # What `Agent.instrument_all` has set; where it is no longer there, anybody may follow.
+        traced = getattr(Agent, "_instrument_default", True)
+    if traced:
+        return True
+    try:
+        get_captured_run_messages()
+    except LookupError:
+        return False
+    return True
 
 
 class _Unmade:

@@ -18,7 +18,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from weakref import ref
 
 from pydantic_ai.capabilities import AbstractCapability, CombinedCapability
@@ -123,10 +123,10 @@ class _Answer:
 
 
 class _OpensAnswers:
-    """A model's `request_stream`, in a class that is no model.
+    """A model's `request_stream` and `request`, in a class that is no model.
 
-    Around one that a model's own class defines pydantic-ai puts two context managers. They are for
-    models that ask a provider, and such a one is wrapped here, with its own two.
+    Around those that a model's own class defines pydantic-ai puts two context managers. They are
+    for models that ask a provider, and such a one is wrapped here, with its own two.
     """
 
     allow_client_form: bool
@@ -160,7 +160,10 @@ class _OpensAnswers:
         """As the wrapped model's; a late run's, which was answered before, gets that answer."""
         expected = awaited_request()
         if expected is None:
-            return await super().request(messages, model_settings, model_request_parameters)
+            counted = cast("CountingModel", self)
+            return await CountingModel.request(
+                counted, messages, model_settings, model_request_parameters
+            )
         return await expected.whole(
             self.asked(messages, model_settings, model_request_parameters, None)
         )

@@ -127,7 +127,7 @@ def _text_like(whole: Chunk) -> Chunk:
 def _silent_choice(chunk: Chunk) -> Chunk | None:
     """The one choice of a chunk that says no more than a role or an end; None for any other."""
     choices = chunk["choices"]
-    if len(choices) != 1 or chunk.get("usage") or not _PLAIN_CHUNK.issuperset(chunk):
+    if len(choices) != 1 or chunk.get("usage") is not None or not _PLAIN_CHUNK.issuperset(chunk):
         return None
     choice = as_object(choices[0])
     delta = choice.get("delta")
