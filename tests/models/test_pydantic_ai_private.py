@@ -7,14 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import re
 
 import pydantic_ai
+import pytest
 from pydantic_ai import Agent, _framing, _special_tokens
+from pydantic_ai._agent_graph import get_captured_run_messages
 from pydantic_ai.models import StreamedResponse
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.models.test import TestModel
+from pydantic_ai.result import StreamedRunResult
 
 from launchpad.models.agents import prepared
+from launchpad.models.agents.unmade import Unmade
 
 
 def test_a_response_keeps_its_one_iterator_where_we_look_for_it() -> None:
@@ -48,3 +53,21 @@ def test_the_characters_that_a_preparation_looks_for_are_known() -> None:
 def test_each_response_of_a_conversation_is_mapped_by_the_method_we_extend() -> None:
     # launchpad/models/openai_compatible/reasoning_back.py
     assert "self._map_model_response(message)" in inspect.getsource(OpenAIChatModel._map_messages)
+
+
+def test_a_result_asks_its_stream_for_no_more_than_there_is_without_a_run() -> None:
+    # launchpad/models/agents/unmade.py
+    source = inspect.getsource(StreamedRunResult)
+    asked = set(re.findall(r"self\._stream_response\.(\w+)", source))
+    asked |= set(re.findall(r"self\._stream_response\)\.(\w+)", source))
+    assert asked
+    assert asked <= set(dir(Unmade)) | {"run_id", "conversation_id"}
+    assert "__dict__" in dir(StreamedRunResult)
+
+
+def test_whoever_follows_a_run_is_found_where_we_look() -> None:
+    # launchpad/models/agents/late_run.py
+    assert Agent._instrument_default is False
+    assert Agent().instrument is None
+    with pytest.raises(LookupError):
+        get_captured_run_messages()

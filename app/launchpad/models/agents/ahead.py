@@ -100,13 +100,15 @@ class Expected:
     ) -> None:
         self._questions = questions
         self._kind = kind
-        self._history = history
+        self.history = history
+        """The list is its own: nobody else adds to it."""
         self._prompt = prompt
         self.run_id = _uuid7()
         ids = (message.conversation_id for message in reversed(history))
         self.conversation_id = next(filter(None, ids), None) or _uuid7()
         self.asked_at = datetime.now(tz=UTC)
         self._stack = AsyncExitStack()
+        self._question: Question | None = None
         self._request: AgentRequest | None = None
         self._plain: Plain | None = None
         self._sent: ChatStream | Exception | None = None
@@ -120,7 +122,7 @@ class Expected:
     def messages(self, question: Question) -> list[ModelMessage]:
         """The conversation that is sent, as the run will have it."""
         return [
-            *self._history,
+            *self.history,
             ModelRequest(
                 [UserPromptPart(self._prompt, timestamp=self.asked_at)],
                 timestamp=self.asked_at,
@@ -139,6 +141,7 @@ class Expected:
         question = questions.question
         if question is None or not questions.are_read_live:
             return False
+        self._question = question
         request = self._as_of(question)
         plain = request.plain() if questions.model.untouched.has(self._kind) else None
         if plain is None or plain[1].key not in questions.known:
@@ -193,10 +196,16 @@ class Expected:
             return self.answer[1].get()
 
     def _meet(self, asked: AgentRequest) -> None:
-        if self._request is None or asked.plain() != self._plain:
+        if self._request is None or not self._is_expected(asked.plain()):
             self._questions.are_read_live = False
             raise RuntimeError("An agent's run has not asked what was expected of it.")
         self._request.go_on_as(asked)
+
+    def _is_expected(self, asked: Plain | None) -> bool:
+        if asked == self._plain or self._question is None:
+            return asked == self._plain
+        # Somebody has changed a message of the history meanwhile: it was answered as it was.
+        return asked == self._as_of(self._question).plain()
 
     def _learn(self, asked: AgentRequest, question: Question) -> None:
         questions = self._questions

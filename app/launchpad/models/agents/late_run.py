@@ -9,30 +9,27 @@ wait for the run's begin, and an answer that waits for its next word holds no ru
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, suppress
+from contextlib import AsyncExitStack
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from pydantic_ai import Agent
 from pydantic_ai._agent_graph import get_captured_run_messages
 from pydantic_ai.exceptions import UserError
-from pydantic_ai.messages import ModelRequest, ModelResponse, UserPromptPart
+from pydantic_ai.messages import ModelRequest, UserPromptPart
 from pydantic_ai.result import StreamedRunResult
-from pydantic_ai.usage import RunUsage
 
 from launchpad.models.agents.ahead import Expected, Questions
 from launchpad.models.agents.counting import count_unread
 from launchpad.models.agents.forgotten import end_forgotten_task
 from launchpad.models.agents.streaming_model import make_known, make_unknown
+from launchpad.models.agents.unmade import Unmade
 
 if TYPE_CHECKING:
-    from datetime import datetime
     from weakref import ref
 
     from pydantic_ai.messages import ModelMessage
 
-    from launchpad.models.agents.plain_response import PlainResponse
     from launchpad.models.live.stream import LiveStream
 
 __all__ = ["LateRun"]
@@ -53,7 +50,7 @@ class LateRun:
             self._expected = expected = questions.expected(prompt, given)
         if expected is not None:
             ids = {"run_id": expected.run_id, "conversation_id": expected.conversation_id}
-            self._given = {**given, **ids}
+            self._given = {**given, **ids, "message_history": expected.history}
         self._run: Any = None
         """pydantic-ai's own, while it is open."""
         self._result: StreamedRunResult[Any, Any] | None = None
@@ -70,7 +67,7 @@ class LateRun:
         live, response = expected.answer
         self._entry = make_known(expected.run_id, live)
         messages = expected.messages(question)
-        unmade: Any = _Unmade(self, expected, response, self._agent)
+        unmade: Any = Unmade(self, expected, response, self._agent)
         self._result = StreamedRunResult(messages, len(messages) - 1, unmade, None)
         return self._result
 
@@ -92,8 +89,12 @@ class LateRun:
         return result
 
     async def begin(self) -> StreamedRunResult[Any, Any]:
-        """Begin the run, somewhere within the answer; it ends where this context ends."""
+        """Begin the run, somewhere within the answer; it ends where this context ends.
+
+        Somebody reads by pydantic-ai's own means: the agent's later runs are begun at once.
+        """
         unmade = self._unmade()
+        self._questions.are_read_live = False
         return self._become(unmade, await self._enter())
 
     async def finish(self) -> Any:
@@ -155,10 +156,6 @@ class LateRun:
         early, messages = self._messages
         early[:] = messages
 
-    def distrust(self) -> None:
-        """The answer is not read live: later runs of the agent begin at once."""
-        self._questions.are_read_live = False
-
     async def __aexit__(
         self,
         kind: type[BaseException] | None,
@@ -197,77 +194,3 @@ def _is_followed(agent: Agent[Any, Any]) -> bool:
     except LookupError:
         return False
     return True
-
-
-class _Unmade:
-    """Has the place of pydantic-ai's `AgentStream` in a result, as long as there is no run."""
-
-    metadata = None
-
-    def __init__(
-        self, run: LateRun, expected: Expected, response: PlainResponse, agent: Agent[Any, Any]
-    ) -> None:
-        self._run = run
-        self._response = response
-        self._agent = agent
-        self.run_id = expected.run_id
-        self.conversation_id = expected.conversation_id
-
-    async def get_output(self) -> Any:
-        return await self._run.finish()
-
-    async def stream_output(self, **how: Any) -> AsyncIterator[Any]:
-        async for output in (await self._begun()).stream_output(**how):
-            yield output
-
-    async def stream_text(self, **how: Any) -> AsyncIterator[str]:
-        async for text in (await self._begun()).stream_text(**how):
-            yield text
-
-    async def stream_response(self, **how: Any) -> AsyncIterator[ModelResponse]:
-        async for response in (await self._begun()).stream_response(**how):
-            yield response
-
-    async def validate_response_output(self, message: ModelResponse, **how: Any) -> Any:
-        return await (await self._begun()).validate_response_output(message, **how)
-
-    async def _begun(self) -> StreamedRunResult[Any, Any]:
-        self._run.distrust()
-        return await self._run.begin()
-
-    async def cancel(self) -> None:
-        await self._response.cancel()
-
-    @property
-    def cancelled(self) -> bool:
-        return self._response.cancelled
-
-    @property
-    def response(self) -> ModelResponse:
-        response = self._response.get()
-        model: Any = self._agent.model
-        response.model_id = model.model_id
-        return response
-
-    @property
-    def usage(self) -> RunUsage:
-        usage = RunUsage(requests=1) + self._response.usage
-        with suppress(AssertionError, LookupError, ValueError):
-            usage.cost = self.response.cost().total_price
-        return usage
-
-    @property
-    def timestamp(self) -> datetime:
-        return self._response.timestamp
-
-    @property
-    def _run_ctx(self) -> NoReturn:
-        """Asked for the run's workspace alone."""
-        raise UserError("Ask for a workspace once the answer was read.")
-
-    def _settled_output(self) -> NoReturn:
-        """Asked for where `cancel` has ended it."""
-        raise UserError(
-            "The stream was cancelled before it produced an output, so this run has no settled "
-            "result. The messages up to then are in `all_messages()`."
-        )
