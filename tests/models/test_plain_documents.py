@@ -44,9 +44,11 @@ JSON: dict[str, Sequence[bytes]] = {
 @pytest.mark.parametrize("way", ["live", "node", "settled", "output", "responses"])
 @pytest.mark.parametrize("cut", [0, -1])
 @pytest.mark.parametrize("name", JSON)
-def test_whoever_reads_a_document(name: str, cut: int, way: str) -> None:
+@pytest.mark.parametrize("late", [False, True])
+def test_whoever_reads_a_document(name: str, cut: int, way: str, late: bool) -> None:
     run = Run(way, output_type=Ticket)
-    usual, learnt = both_ways(saying(JSON[name], cut), run.ask, run.warm)
+    warm = Run("node", output_type=Ticket) if late else run
+    usual, learnt = both_ways(saying(JSON[name], cut), run.ask, warm.warm)
     assert learnt == [usual, usual]
 
 

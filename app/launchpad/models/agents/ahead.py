@@ -21,8 +21,6 @@ from uuid import UUID
 
 from pydantic_ai.messages import ModelRequest, ModelResponse, UserPromptPart
 
-from launchpad.models.agents.counting import count_unread
-
 if TYPE_CHECKING:
     from pydantic_ai import ModelSettings
     from pydantic_ai.messages import ModelMessage
@@ -173,6 +171,7 @@ class Expected:
 
         Raises `RuntimeError` where it is another than was sent, and answered already.
         """
+        self.is_met = True
         sent, self._sent = self._sent, None
         await stack.enter_async_context(self._stack)
         if self._answer is not None:
@@ -189,11 +188,15 @@ class Expected:
         return opened
 
     async def whole(self, asked: AgentRequest) -> ModelResponse:
-        """The `answer` to what the run has `asked`, all of it. Raises as `open`."""
-        async with self._stack:
-            self._meet(asked)
-            count_unread(*self.answer)
-            return self.answer[1].get()
+        """The `answer` to what the run has `asked`, all of it. Raises as `open`.
+
+        Raises `RuntimeError` for a second request, too: the run found that the answer does not fit.
+        """
+        if self.is_met:
+            raise RuntimeError("An agent's run has asked its model once more.")
+        self.is_met = True
+        self._meet(asked)
+        return self.answer[1].get()
 
     def _meet(self, asked: AgentRequest) -> None:
         if self._request is None or not self._is_expected(asked.plain()):
@@ -243,9 +246,5 @@ _awaited: ContextVar[Expected | None] = ContextVar("launchpad.awaited_request", 
 
 
 def awaited_request() -> Expected | None:
-    """What is known of the request that is about to be made here. Only its first one asks."""
-    expected = _awaited.get()
-    if expected is None or expected.is_met:
-        return None
-    expected.is_met = True
-    return expected
+    """What is known of the request that is about to be made here, if anything."""
+    return _awaited.get()

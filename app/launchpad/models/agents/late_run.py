@@ -110,8 +110,9 @@ class LateRun:
 
     async def _finish(self, unmade: StreamedRunResult[Any, Any]) -> Any:
         _, response = cast("Expected", self._expected).answer
-        if await response.is_plain_text():
-            result = self._become(unmade, await self._whole())
+        whole = await self._whole() if await response.is_complete() else None
+        if whole is not None:
+            result = self._become(unmade, whole)
             output = await result.get_output()
         else:
             result = self._become(unmade, await self._enter())
@@ -122,10 +123,20 @@ class LateRun:
         self._complete_early_messages()
         return output
 
-    async def _whole(self) -> StreamedRunResult[Any, Any]:
-        """Make the run of an answer that is text and complete: `run` costs less than a stream."""
-        with cast("Expected", self._expected).awaited():
-            made = await self._agent.run(*self._prompt, **self._given)
+    async def _whole(self) -> StreamedRunResult[Any, Any] | None:
+        """Make the run of an answer that is complete: `run` costs less than a stream.
+
+        None where it fails: what `run_stream` says of the answer, another thing, is to be raised.
+        """
+        expected = cast("Expected", self._expected)
+        try:
+            with expected.awaited():
+                made = await self._agent.run(*self._prompt, **self._given)
+        except Exception:  # noqa: BLE001
+            expected.is_met = False
+            return None
+        count_unread(*expected.answer)
+        await expected.close()
         messages = made.all_messages()
         return StreamedRunResult(
             messages, len(messages) - len(made.new_messages()), run_result=made

@@ -82,12 +82,12 @@ class PlainResponse(OwnEvents):
             self._stream.put_back(self._answer.kept)
         return plain
 
-    async def is_plain_text(self) -> bool:
-        """Take what is left; whether all of it is known then, and is text that nobody is told of.
+    async def is_complete(self) -> bool:
+        """Take what is left; whether all of it is known then, has words, and nobody is told of it.
 
         Where it is not, the agent's run reads the answer as ever.
         """
-        if self.model_request_parameters.output_mode != "text" or not self._is_unheard():
+        if not self._is_unheard():
             return False
         self._begun = going = True
         while going:
@@ -95,6 +95,7 @@ class PlainResponse(OwnEvents):
         if not self._is_whole() or not "".join(self._answer.fresh).strip():
             return False
         self._told += self._answer.fresh
+        self._answer.fresh = []
         self._ended = True
         return True
 

@@ -144,7 +144,7 @@ class _OpensAnswers:
         asked = self.asked(messages, model_settings, model_request_parameters, run_context)
         run_id = run_context.run_id if run_context is not None else None
         expected = awaited_request()
-        if expected is None:
+        if expected is None or expected.is_met:
             return _Answer(asked.open, run_id)
         last = messages[-1]
         instructions = last.instructions if isinstance(last, ModelRequest) else None
