@@ -8,16 +8,15 @@ without it, and the run meets the open answer (`late_run`). What a run asks is c
 
 from __future__ import annotations
 
-import time
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import AsyncExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import getrandbits
+from time import time_ns
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, cast
-from uuid import UUID
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 from pydantic_ai.messages import ModelRequest, ModelResponse, UserPromptPart
 
@@ -73,12 +72,18 @@ class Questions:
         if any(value is not None and name not in _SAID for name, value in given.items()):
             return None
         said = prompt[0] if prompt else given.get("user_prompt")
-        history: list[ModelMessage] = list(given.get("message_history") or ())
-        if type(said) is not str or not said:
+        history: object = given.get("message_history") or ()
+        if type(said) is not str or not said or not _is_conversation(history):
             return None
-        conversation = [*history, ModelRequest([UserPromptPart(said)])]
-        kind = self.model.untouched.kind(self.model.wrapped, conversation)
-        return Expected(self, kind, history, said) if kind is not None else None
+        expected = Expected(self, said, list(history))
+        return expected if expected.kind is not None else None
+
+
+def _is_conversation(history: object) -> TypeGuard[Sequence[ModelMessage]]:
+    if not isinstance(history, list | tuple):
+        return False
+    messages = cast("Sequence[object]", history)
+    return all(isinstance(one, ModelRequest | ModelResponse) for one in messages)
 
 
 class Expected:
@@ -89,22 +94,23 @@ class Expected:
     is_met: bool = False
     """The run has made the request."""
 
-    def __init__(
-        self,
-        questions: Questions,
-        kind: str,
-        history: list[ModelMessage],
-        prompt: str,
-    ) -> None:
+    def __init__(self, questions: Questions, prompt: str, history: list[ModelMessage]) -> None:
         self._questions = questions
-        self._kind = kind
         self.history = history
         """The list is its own: nobody else adds to it."""
-        self._prompt = prompt
         self.run_id = _uuid7()
-        ids = (message.conversation_id for message in reversed(history))
-        self.conversation_id = next(filter(None, ids), None) or _uuid7()
+        ids = [one.conversation_id for one in reversed(history) if one.conversation_id is not None]
+        self.conversation_id = ids[0] if ids else _uuid7()
         self.asked_at = datetime.now(tz=UTC)
+        self._asks = ModelRequest(
+            [UserPromptPart(prompt, timestamp=self.asked_at)],
+            timestamp=self.asked_at,
+            run_id=self.run_id,
+            conversation_id=self.conversation_id,
+        )
+        model = questions.model
+        self.kind = model.untouched.kind(model.wrapped, [*history, self._asks])
+        """See `Untouched.kind`."""
         self._stack = AsyncExitStack()
         self._question: Question | None = None
         self._request: AgentRequest | None = None
@@ -119,16 +125,8 @@ class Expected:
 
     def messages(self, question: Question) -> list[ModelMessage]:
         """The conversation that is sent, as the run will have it."""
-        return [
-            *self.history,
-            ModelRequest(
-                [UserPromptPart(self._prompt, timestamp=self.asked_at)],
-                timestamp=self.asked_at,
-                instructions=question.instructions,
-                run_id=self.run_id,
-                conversation_id=self.conversation_id,
-            ),
-        ]
+        self._asks.instructions = question.instructions
+        return [*self.history, self._asks]
 
     async def ask(self) -> bool:
         """Send the request, if it is known; whether its `answer` can be read before the run.
@@ -141,7 +139,8 @@ class Expected:
             return False
         self._question = question
         request = self._as_of(question)
-        plain = request.plain() if questions.model.untouched.has(self._kind) else None
+        known = self.kind is not None and questions.model.untouched.has(self.kind)
+        plain = request.plain() if known else None
         if plain is None or plain[1].key not in questions.known:
             return False
         self._request, self._plain = request, plain
@@ -238,8 +237,9 @@ class Expected:
 
 def _uuid7() -> str:
     """An id as pydantic-ai's own (RFC 9562, version 7), which sorts by its time."""
-    at = time.time_ns() // 1_000_000
-    return str(UUID(int=at << 80 | 7 << 76 | getrandbits(12) << 64 | 2 << 62 | getrandbits(62)))
+    low = getrandbits(62) | 2 << 62
+    text = f"{time_ns() // 1_000_000:012x}7{getrandbits(12):03x}{low:016x}"
+    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
 
 _awaited: ContextVar[Expected | None] = ContextVar("launchpad.awaited_request", default=None)
