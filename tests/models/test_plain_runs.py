@@ -322,8 +322,8 @@ async def read_live(result: Any) -> None:
 def test_what_is_sent_is_what_pydantic_ai_sends(
     rounds: list[tuple[str, list[ModelMessage], dict[str, Any]]], config: dict[str, Any]
 ) -> None:
-    async def bodies(server: Upstream, *, fresh: bool) -> list[tuple[str, str]]:
-        before = len(server.calls)
+    async def bodies(server: Upstream, *, fresh: bool) -> Any:
+        before, kept = len(server.calls), []
         for prompt, history, given_settings in rounds * 3:
             token = request_scope.set(RequestScope(settings=given_settings))  # type: ignore[arg-type]
             agent = server.agent(**config)
@@ -331,11 +331,12 @@ def test_what_is_sent_is_what_pydantic_ai_sends(
                 if not fresh:
                     await read_live(result)
                 await result.get_output()
+            kept.append([plain(one) for one in result.all_messages()])
             request_scope.reset(token)
             if fresh:
                 await aclose_clients()
         # As text: the order of the fields counts too.
-        return [(call.head, json.dumps(call.body)) for call in server.calls[before:]]
+        return [(call.head, json.dumps(call.body)) for call in server.calls[before:]], kept
 
     async def main() -> None:
         async with upstream(saying(ANSWERS["text"])) as server:

@@ -13,12 +13,13 @@ from contextlib import AsyncExitStack, contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from random import getrandbits
 from time import time_ns
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
-from pydantic_ai.messages import ModelRequest, ModelResponse, UserPromptPart
+from pydantic_ai.messages import ModelRequest, ModelResponse, UserPromptPart, repair_messages
 
 if TYPE_CHECKING:
     from pydantic_ai import ModelSettings
@@ -86,6 +87,12 @@ def _is_conversation(history: object) -> TypeGuard[Sequence[ModelMessage]]:
     return all(isinstance(one, ModelRequest | ModelResponse) for one in messages)
 
 
+def _as_seen(messages: list[ModelMessage]) -> list[ModelMessage]:
+    """The conversation as a run's model sees it: pydantic-ai merges neighbours on the same side."""
+    alternate = all(type(one) is not type(then) for one, then in pairwise(messages))
+    return messages if alternate else repair_messages(messages, repair_last_response=False)
+
+
 class Expected:
     """The request that one run is expected to make, and its answer where it was asked already."""
 
@@ -109,7 +116,7 @@ class Expected:
             conversation_id=self.conversation_id,
         )
         model = questions.model
-        self.kind = model.untouched.kind(model.wrapped, [*history, self._asks])
+        self.kind = model.untouched.kind(model.wrapped, _as_seen([*history, self._asks]))
         """See `Untouched.kind`."""
         self._stack = AsyncExitStack()
         self._question: Question | None = None

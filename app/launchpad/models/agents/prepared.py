@@ -3,7 +3,8 @@
 Before each request of an agent pydantic-ai looks through the whole conversation for what a model
 might misread (tags that its own frames have, a chat template's special tokens) and what it might
 not know (other providers' parts): some 230 calls, for one question as for many. A conversation of
-plain questions and answers without a character that any of that begins with comes out untouched.
+plain questions and answers, be it behind what the application says first, without a character that
+any of that begins with comes out untouched.
 
 Which characters these are was looked up in the pydantic-ai that is named here
 (`tests/models/test_pydantic_ai_private.py` holds it). A later one may know others, and these notes
@@ -18,7 +19,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pydantic_ai
-from pydantic_ai.messages import ModelRequest, ModelResponse, TextPart, UserPromptPart
+from pydantic_ai.messages import (
+    ModelRequest,
+    ModelResponse,
+    SystemPromptPart,
+    TextPart,
+    UserPromptPart,
+)
 from pydantic_ai.models import Model
 from pydantic_ai.models.wrapper import WrapperModel
 
@@ -77,11 +84,18 @@ def _preparation(model: Model) -> object:
 
 
 def kind_of_plain(messages: Sequence[ModelMessage]) -> str | None:
-    """`"asked"` for plain questions, `"answered"` where plain answers are among them, else None."""
+    """What a plain conversation has: questions, or answers to them as well. None for any other.
+
+    What the application says in front of all counts, too; a model may announce something there.
+    """
     kind = "asked" if messages else None
-    for message in messages:
+    said = ""
+    for at, message in enumerate(messages):
         if type(message) is ModelRequest:
-            plain = not message.metadata and all(map(_is_question, message.parts))
+            parts = message.parts
+            if at == 0 and (standing := _standing(parts)):
+                parts, said = parts[standing:], "told, "
+            plain = not message.metadata and all(map(_is_question, parts))
         elif type(message) is ModelResponse:
             kind = "answered"
             plain = message.state == "complete" and all(map(_is_answer, message.parts))
@@ -89,7 +103,19 @@ def kind_of_plain(messages: Sequence[ModelMessage]) -> str | None:
             plain = False
         if not plain:
             return None
-    return kind
+    return said + kind if kind is not None else None
+
+
+def _standing(parts: Sequence[object]) -> int:
+    """How many parts open a conversation as the application's own words."""
+    count = 0
+    for part in parts:
+        if type(part) is not SystemPromptPart or not _is_plain(part.content):
+            break
+        if part.context_id is not None or part.scope != "conversation":
+            break
+        count += 1
+    return count
 
 
 def _is_question(part: object) -> bool:
