@@ -22,6 +22,7 @@ from pydantic_ai.result import StreamedRunResult
 from launchpad.models.agents.ahead import Expected, Questions
 from launchpad.models.agents.counting import count_unread
 from launchpad.models.agents.forgotten import end_forgotten_task
+from launchpad.models.agents.own_task import InOwnTask
 from launchpad.models.agents.streaming_model import make_known, make_unknown
 from launchpad.models.agents.unmade import Unmade
 
@@ -71,8 +72,8 @@ class LateRun:
         self._result = StreamedRunResult(messages, len(messages) - 1, unmade, None)
         return self._result
 
-    async def _enter(self) -> StreamedRunResult[Any, Any]:
-        """Begin the run, which meets what was asked already."""
+    async def _enter(self, *, apart: bool = False) -> StreamedRunResult[Any, Any]:
+        """Begin the run, which meets what was asked already; `apart`, in a task of its own."""
         expected = self._expected
         if expected is None:
             run = self._agent.run_stream(*self._prompt, **self._given)
@@ -80,6 +81,7 @@ class LateRun:
         else:
             with expected.awaited():
                 run = self._agent.run_stream(*self._prompt, **self._given)
+                run = InOwnTask(run) if apart else run
                 try:
                     result = await run.__aenter__()
                 except BaseException:
@@ -88,14 +90,25 @@ class LateRun:
         self._run = run
         return result
 
+    async def _enter_over(
+        self, unmade: StreamedRunResult[Any, Any], *, apart: bool = False
+    ) -> StreamedRunResult[Any, Any]:
+        """As `_enter`; what was cancelled before its run begins stays cancelled."""
+        cancelled = unmade.cancelled
+        made = await self._enter(apart=apart)
+        if cancelled:
+            await made.cancel()
+        return made
+
     async def begin(self) -> StreamedRunResult[Any, Any]:
         """Begin the run, somewhere within the answer; it ends where this context ends.
 
-        Somebody reads by pydantic-ai's own means: the agent's later runs are begun at once.
+        Somebody reads by pydantic-ai's own means: the agent's later runs are begun at once. This
+        one is begun where it is read, be it in a scope or a task that is over before it ends.
         """
         unmade = self._unmade()
         self._questions.are_read_live = False
-        return self._become(unmade, await self._enter())
+        return self._become(unmade, await self._enter_over(unmade, apart=True))
 
     async def finish(self) -> Any:
         """Make the whole run, and give its output.
@@ -115,7 +128,7 @@ class LateRun:
             result = self._become(unmade, whole)
             output = await result.get_output()
         else:
-            result = self._become(unmade, await self._enter())
+            result = self._become(unmade, await self._enter_over(unmade))
             run, self._run = self._run, None
             async with AsyncExitStack() as stack:
                 stack.push_async_exit(run)
@@ -186,8 +199,6 @@ class LateRun:
                 self._questions.are_read_live = True
             return await self._run.__aexit__(kind, error, trace)
         if unmade is not None:
-            if error is None:
-                count_unread(*expected.answer)
             await expected.close(kind, error, trace)
         return None
 

@@ -1,0 +1,119 @@
+"""Runs that are made late, for nodes that leave them, or read them in scopes of their own."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import pytest
+from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart, UserPromptPart
+from tests.models.plain_ways import QUICK, Run, both_ways, plain, saying
+from tests.models.upstream import DONE, STOP, Upstream, text, usage
+
+from launchpad.models.agents.streaming_model import live_stream
+from launchpad.models.scope import Spent, spent_here
+
+ANSWER = [*text("a", " b"), STOP, usage(3, 9), DONE]
+HISTORY: list[ModelMessage] = [
+    ModelRequest(parts=[UserPromptPart("Before")]),
+    ModelResponse(parts=[TextPart("Then.")]),
+]
+NODE = Run("node", history=HISTORY)
+Look = Callable[[Any], Awaitable[Any]]
+
+
+def looking(look: Look) -> Callable[[Upstream], Awaitable[Any]]:
+    """Have `look` read a run in a task, and tell what it found, what is known, and what it took."""
+
+    async def ask(server: Upstream) -> Any:
+        async def node() -> Any:
+            spent = Spent()
+            spent_here.set(spent)
+            agent = server.agent(QUICK, **NODE.config)
+            async with agent.run_stream("Hi", message_history=list(HISTORY)) as result:
+                found = await look(result)
+            # A scope that was broken cancels what comes after it.
+            await anyio.lowlevel.checkpoint()
+            messages = [plain(one) for one in result.all_messages()]
+            known = result.cancelled, result.is_complete, messages, live_stream(result.run_id)
+            return found, known, spent.usages, spent.open_runs
+
+        return await asyncio.create_task(node())
+
+    return ask
+
+
+def late(look: Look) -> Any:
+    """What `look` finds in a run that is made late, once it found the same in a usual one."""
+    usual, found = both_ways(saying(ANSWER), looking(look), NODE.warm, times=1)
+    assert found == [usual]
+    return usual
+
+
+async def words(result: Any) -> list[str]:
+    return [one async for one in result.stream_text(delta=True)]
+
+
+async def first_response(result: Any) -> Any:
+    async for response in result.stream_response(debounce_by=None):
+        return plain(response)
+    raise AssertionError("There is one.")
+
+
+async def validated(result: Any) -> Any:
+    return await result.validate_response_output(result.response, allow_partial=True)
+
+
+@pytest.mark.parametrize("read", [words, first_response, validated])
+def test_one_may_read_by_other_means_in_a_scope_of_ones_own(read: Look) -> None:
+    async def look(result: Any) -> Any:
+        with anyio.fail_after(5):
+            return await read(result)
+
+    late(look)
+
+
+def test_one_may_read_by_other_means_in_another_task() -> None:
+    async def look(result: Any) -> Any:
+        return await asyncio.create_task(words(result))
+
+    assert late(look)[0] == ["a b"]
+
+
+def test_an_error_of_the_node_ends_a_run_that_it_read_by_other_means() -> None:
+    class OwnError(Exception):
+        pass
+
+    async def look(result: Any) -> Any:
+        with anyio.fail_after(5):
+            await words(result)
+        raise OwnError
+
+    async def ask(server: Upstream) -> Any:
+        with pytest.raises(OwnError) as raised:
+            await looking(look)(server)
+        return type(raised.value.__context__)
+
+    usual, found = both_ways(saying(ANSWER), ask, NODE.warm, times=1)
+    assert found == [usual]
+
+
+def test_what_was_cancelled_stays_cancelled_however_it_is_read_then() -> None:
+    async def look(result: Any) -> Any:
+        await result.cancel()
+        async for _ in result.stream_text(debounce_by=None):
+            pass
+
+    cancelled, is_complete, messages, _ = late(look)[1]
+    assert (cancelled, is_complete) == (True, True)
+    assert messages[-1].state == "interrupted"
+
+
+def test_a_run_that_was_left_unread_is_not_counted() -> None:
+    async def look(result: Any) -> Any:
+        return result.is_complete
+
+    assert late(look)[2] == []
