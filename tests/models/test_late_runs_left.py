@@ -53,6 +53,14 @@ def late(look: Look) -> Any:
     return usual
 
 
+async def read_live(result: Any) -> None:
+    live = live_stream(result.run_id)
+    assert live is not None
+    async for _ in live.batches("N", structured=False):
+        pass
+    live.counted = live.sufficed = True
+
+
 async def words(result: Any) -> list[str]:
     return [one async for one in result.stream_text(delta=True)]
 
@@ -117,3 +125,29 @@ def test_a_run_that_was_left_unread_is_not_counted() -> None:
         return result.is_complete
 
     assert late(look)[2] == []
+
+
+def test_several_tasks_may_ask_for_the_output() -> None:
+    async def look(result: Any) -> Any:
+        await read_live(result)
+        return await asyncio.gather(result.get_output(), result.get_output())
+
+    assert late(look)[0] == ["a b", "a b"]
+
+
+@pytest.mark.parametrize("scope", [asyncio.timeout, anyio.move_on_after])
+def test_an_output_may_be_asked_for_again_when_its_time_was_over(scope: Any) -> None:
+    async def look(result: Any) -> Any:
+        await read_live(result)
+        try:
+            if scope is asyncio.timeout:
+                async with scope(0):
+                    await result.get_output()
+            else:
+                with scope(0):
+                    await result.get_output()
+        except TimeoutError:
+            pass
+        return await result.get_output()
+
+    assert late(look)[0] == "a b"

@@ -9,6 +9,7 @@ wait for the run's begin, and an answer that waits for its next word holds no ru
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
@@ -56,6 +57,9 @@ class LateRun:
         """pydantic-ai's own, while it is open."""
         self._result: StreamedRunResult[Any, Any] | None = None
         """What has no run behind it yet."""
+        self._made: StreamedRunResult[Any, Any] | None = None
+        """The same, once it has."""
+        self._making = asyncio.Lock()
         self._entry: ref[LiveStream] | None = None
         self._messages: tuple[list[ModelMessage], list[ModelMessage]] = ([], [])
         """What was known of them before the run, and the run's own."""
@@ -106,24 +110,36 @@ class LateRun:
         Somebody reads by pydantic-ai's own means: the agent's later runs are begun at once. This
         one is begun where it is read, be it in a scope or a task that is over before it ends.
         """
-        unmade = self._unmade()
-        self._questions.are_read_live = False
-        return self._become(unmade, await self._enter_over(unmade, apart=True))
+        async with self._making:
+            if self._made is not None:
+                return self._made
+            unmade = self._unmade()
+            self._questions.are_read_live = False
+            return self._become(unmade, await self._enter_over(unmade, apart=True))
 
     async def finish(self) -> Any:
         """Make the whole run, and give its output.
 
         It is entered and left here, as it may be within scopes that the node's own code has opened.
+        Several tasks may ask for it, and one of them may go away: the next makes the run anew.
         """
-        try:
-            return await self._finish(self._unmade())
-        except BaseException as error:
-            end_forgotten_task(error)
-            raise
+        async with self._making:
+            if self._made is not None:
+                return await self._made.get_output()
+            try:
+                return await self._finish()
+            except BaseException as error:
+                end_forgotten_task(error)
+                raise
 
-    async def _finish(self, unmade: StreamedRunResult[Any, Any]) -> Any:
+    async def _finish(self) -> Any:
         _, response = cast("Expected", self._expected).answer
-        whole = await self._whole() if await response.is_complete() else None
+        unmade = self._unmade()
+        try:
+            whole = await self._whole() if await response.is_complete() else None
+        except BaseException:
+            self._result = unmade
+            raise
         if whole is not None:
             result = self._become(unmade, whole)
             output = await result.get_output()
@@ -145,9 +161,11 @@ class LateRun:
         try:
             with expected.awaited():
                 made = await self._agent.run(*self._prompt, **self._given)
-        except Exception:  # noqa: BLE001
+        except BaseException as error:
             expected.is_met = False
-            return None
+            if isinstance(error, Exception):
+                return None
+            raise
         count_unread(*expected.answer)
         await expected.close()
         messages = made.all_messages()
@@ -173,6 +191,7 @@ class LateRun:
                     cast("UserPromptPart", part).timestamp = asked_at
         self._messages = unmade.all_messages(), made.all_messages()
         vars(unmade).update(vars(made))
+        self._made = unmade
         return unmade
 
     def _complete_early_messages(self) -> None:
@@ -187,6 +206,7 @@ class LateRun:
         trace: TracebackType | None,
     ) -> Any:
         unmade, self._result = self._result, None
+        self._made = None
         expected = self._expected
         if expected is None:
             return await self._run.__aexit__(kind, error, trace)
