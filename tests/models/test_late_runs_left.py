@@ -11,8 +11,9 @@ import anyio.lowlevel
 import pytest
 from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart, UserPromptPart
 from tests.models.plain_ways import QUICK, Run, both_ways, plain, saying
-from tests.models.upstream import DONE, STOP, Upstream, text, usage
+from tests.models.upstream import DONE, STOP, Call, Upstream, text, upstream, usage
 
+from launchpad.models import aclose_clients
 from launchpad.models.agents.streaming_model import live_stream
 from launchpad.models.scope import Spent, spent_here
 
@@ -151,3 +152,45 @@ def test_an_output_may_be_asked_for_again_when_its_time_was_over(scope: Any) -> 
         return await result.get_output()
 
     assert late(look)[0] == "a b"
+
+
+def test_no_turn_of_a_run_that_begins_while_it_is_read_leaves_a_task() -> None:
+    async def cancelled_in(server: Upstream, turns: int) -> set[str] | None:
+        agent = server.agent(QUICK, **NODE.config)
+        agent._questions.are_read_live = True
+
+        async def node() -> None:
+            async with agent.run_stream("Hi", message_history=list(HISTORY)) as result:
+                reached.set()
+                await words(result)
+
+        reached = asyncio.Event()
+        task = asyncio.create_task(node())
+        await reached.wait()
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        if task.done():
+            return None
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        for _ in range(50):
+            await asyncio.sleep(0)
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        return {repr(one) for one in others if "upstream" not in repr(one)}
+
+    async def main() -> int:
+        async def answer(call: Call) -> None:
+            await call.stream(*ANSWER)
+
+        async with upstream(answer) as server:
+            for _ in range(3):
+                await NODE.ask(server)
+            turns = 0
+            while (left := await cancelled_in(server, turns)) is not None:
+                assert left == set(), f"cancelled in turn {turns}"
+                turns += 1
+            await aclose_clients()
+            return turns
+
+    assert asyncio.run(main()) > 5
