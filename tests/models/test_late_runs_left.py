@@ -194,3 +194,25 @@ def test_no_turn_of_a_run_that_begins_while_it_is_read_leaves_a_task() -> None:
             return turns
 
     assert asyncio.run(main()) > 5
+
+
+def test_messages_that_were_asked_for_early_keep_what_the_node_has_added() -> None:
+    async def look(result: Any) -> Any:
+        messages = result.all_messages()
+        messages.append(ModelRequest(parts=[UserPromptPart("Beside.")]))
+        await read_live(result)
+        await result.get_output()
+        return [plain(one).parts[0].content for one in messages]
+
+    assert late_words(look) == ["Before", "Then.", "Hi", "Beside.", "a b"]
+
+
+def late_words(look: Look) -> Any:
+    """As `late`, of what `look` finds alone."""
+
+    async def ask(server: Upstream) -> Any:
+        return (await looking(look)(server))[0]
+
+    usual, found = both_ways(saying(ANSWER), ask, NODE.warm, times=1)
+    assert found == [usual]
+    return usual

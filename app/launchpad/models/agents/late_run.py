@@ -61,8 +61,10 @@ class LateRun:
         """The same, once it has."""
         self._making = asyncio.Lock()
         self._entry: ref[LiveStream] | None = None
-        self._messages: tuple[list[ModelMessage], list[ModelMessage]] = ([], [])
-        """What was known of them before the run, and the run's own."""
+        self._early_messages: list[ModelMessage] = []
+        """What was known of them before the run; the node may have asked for it."""
+        self._early_count = 1
+        """How many of the run's new ones are there already."""
 
     async def __aenter__(self) -> StreamedRunResult[Any, Any]:
         expected = self._expected
@@ -189,15 +191,20 @@ class LateRun:
                 message.timestamp = asked_at
                 for part in message.parts:
                     cast("UserPromptPart", part).timestamp = asked_at
-        self._messages = unmade.all_messages(), made.all_messages()
+        self._early_messages = unmade.all_messages()
+        # A cancelled one has noted the answer so far.
+        self._early_count = 2 if unmade.is_complete else 1
         vars(unmade).update(vars(made))
         self._made = unmade
         return unmade
 
     def _complete_early_messages(self) -> None:
         """Who asked for the messages before the run has a list that pydantic-ai adds nothing to."""
-        early, messages = self._messages
-        early[:] = messages
+        if self._made is not None:
+            new = self._made.new_messages()
+            # Added, as the node may have put its own beside them.
+            self._early_messages += new[self._early_count :]
+            self._early_count = len(new)
 
     async def __aexit__(
         self,
@@ -206,13 +213,13 @@ class LateRun:
         trace: TracebackType | None,
     ) -> Any:
         unmade, self._result = self._result, None
-        self._made = None
         expected = self._expected
         if expected is None:
             return await self._run.__aexit__(kind, error, trace)
         if self._entry is not None:
             make_unknown(expected.run_id, self._entry)
         self._complete_early_messages()
+        self._made = None
         if self._run is not None:
             live = expected.live
             if live is not None and live.sufficed and self._questions.are_read_live is None:
