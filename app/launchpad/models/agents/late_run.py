@@ -9,6 +9,7 @@ wait for the run's begin, and an answer that waits for its next word holds no ru
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
@@ -22,6 +23,7 @@ from pydantic_ai.result import StreamedRunResult
 from launchpad.models.agents.ahead import Expected, Questions
 from launchpad.models.agents.counting import count_unread
 from launchpad.models.agents.forgotten import end_forgotten_task
+from launchpad.models.agents.own_task import InOwnTask
 from launchpad.models.agents.streaming_model import make_known, make_unknown
 from launchpad.models.agents.unmade import Unmade
 
@@ -55,9 +57,14 @@ class LateRun:
         """pydantic-ai's own, while it is open."""
         self._result: StreamedRunResult[Any, Any] | None = None
         """What has no run behind it yet."""
+        self._made: StreamedRunResult[Any, Any] | None = None
+        """The same, once it has."""
+        self._making = asyncio.Lock()
         self._entry: ref[LiveStream] | None = None
-        self._messages: tuple[list[ModelMessage], list[ModelMessage]] = ([], [])
-        """What was known of them before the run, and the run's own."""
+        self._early_messages: list[ModelMessage] = []
+        """What was known of them before the run; the node may have asked for it."""
+        self._early_count = 1
+        """How many of the run's new ones are there already."""
 
     async def __aenter__(self) -> StreamedRunResult[Any, Any]:
         expected = self._expected
@@ -71,8 +78,8 @@ class LateRun:
         self._result = StreamedRunResult(messages, len(messages) - 1, unmade, None)
         return self._result
 
-    async def _enter(self) -> StreamedRunResult[Any, Any]:
-        """Begin the run, which meets what was asked already."""
+    async def _enter(self, *, apart: bool = False) -> StreamedRunResult[Any, Any]:
+        """Begin the run, which meets what was asked already; `apart`, in a task of its own."""
         expected = self._expected
         if expected is None:
             run = self._agent.run_stream(*self._prompt, **self._given)
@@ -80,6 +87,7 @@ class LateRun:
         else:
             with expected.awaited():
                 run = self._agent.run_stream(*self._prompt, **self._given)
+                run = InOwnTask(run) if apart else run
                 try:
                     result = await run.__aenter__()
                 except BaseException:
@@ -88,34 +96,57 @@ class LateRun:
         self._run = run
         return result
 
+    async def _enter_over(
+        self, unmade: StreamedRunResult[Any, Any], *, apart: bool = False
+    ) -> StreamedRunResult[Any, Any]:
+        """As `_enter`; what was cancelled before its run begins stays cancelled."""
+        cancelled = unmade.cancelled
+        made = await self._enter(apart=apart)
+        if cancelled:
+            await made.cancel()
+        return made
+
     async def begin(self) -> StreamedRunResult[Any, Any]:
         """Begin the run, somewhere within the answer; it ends where this context ends.
 
-        Somebody reads by pydantic-ai's own means: the agent's later runs are begun at once.
+        Somebody reads by pydantic-ai's own means: the agent's later runs are begun at once. This
+        one is begun where it is read, be it in a scope or a task that is over before it ends.
         """
-        unmade = self._unmade()
-        self._questions.are_read_live = False
-        return self._become(unmade, await self._enter())
+        async with self._making:
+            if self._made is not None:
+                return self._made
+            unmade = self._unmade()
+            self._questions.are_read_live = False
+            return self._become(unmade, await self._enter_over(unmade, apart=True))
 
     async def finish(self) -> Any:
         """Make the whole run, and give its output.
 
         It is entered and left here, as it may be within scopes that the node's own code has opened.
+        Several tasks may ask for it, and one of them may go away: the next makes the run anew.
         """
-        try:
-            return await self._finish(self._unmade())
-        except BaseException as error:
-            end_forgotten_task(error)
-            raise
+        async with self._making:
+            if self._made is not None:
+                return await self._made.get_output()
+            try:
+                return await self._finish()
+            except BaseException as error:
+                end_forgotten_task(error)
+                raise
 
-    async def _finish(self, unmade: StreamedRunResult[Any, Any]) -> Any:
+    async def _finish(self) -> Any:
         _, response = cast("Expected", self._expected).answer
-        whole = await self._whole() if await response.is_complete() else None
+        unmade = self._unmade()
+        try:
+            whole = await self._whole() if await response.is_complete() else None
+        except BaseException:
+            self._result = unmade
+            raise
         if whole is not None:
             result = self._become(unmade, whole)
             output = await result.get_output()
         else:
-            result = self._become(unmade, await self._enter())
+            result = self._become(unmade, await self._enter_over(unmade))
             run, self._run = self._run, None
             async with AsyncExitStack() as stack:
                 stack.push_async_exit(run)
@@ -132,9 +163,11 @@ class LateRun:
         try:
             with expected.awaited():
                 made = await self._agent.run(*self._prompt, **self._given)
-        except Exception:  # noqa: BLE001
+        except BaseException as error:
             expected.is_met = False
-            return None
+            if isinstance(error, Exception):
+                return None
+            raise
         count_unread(*expected.answer)
         await expected.close()
         messages = made.all_messages()
@@ -158,14 +191,20 @@ class LateRun:
                 message.timestamp = asked_at
                 for part in message.parts:
                     cast("UserPromptPart", part).timestamp = asked_at
-        self._messages = unmade.all_messages(), made.all_messages()
+        self._early_messages = unmade.all_messages()
+        # A cancelled one has noted the answer so far.
+        self._early_count = 2 if unmade.is_complete else 1
         vars(unmade).update(vars(made))
+        self._made = unmade
         return unmade
 
     def _complete_early_messages(self) -> None:
         """Who asked for the messages before the run has a list that pydantic-ai adds nothing to."""
-        early, messages = self._messages
-        early[:] = messages
+        if self._made is not None:
+            new = self._made.new_messages()
+            # Added, as the node may have put its own beside them.
+            self._early_messages += new[self._early_count :]
+            self._early_count = len(new)
 
     async def __aexit__(
         self,
@@ -180,14 +219,13 @@ class LateRun:
         if self._entry is not None:
             make_unknown(expected.run_id, self._entry)
         self._complete_early_messages()
+        self._made = None
         if self._run is not None:
             live = expected.live
             if live is not None and live.sufficed and self._questions.are_read_live is None:
                 self._questions.are_read_live = True
             return await self._run.__aexit__(kind, error, trace)
         if unmade is not None:
-            if error is None:
-                count_unread(*expected.answer)
             await expected.close(kind, error, trace)
         return None
 
