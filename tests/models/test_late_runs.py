@@ -254,6 +254,23 @@ def test_one_that_reads_by_other_means_makes_later_runs_begin_at_once() -> None:
     assert found == [(False, "a b"), (True, "a b"), (True, "a b")]
 
 
+@pytest.mark.parametrize("how", ["output", "text"])
+def test_a_run_that_was_cancelled_before_it_was_made_is_cancelled(how: str) -> None:
+    async def look(result: Any, live: Any) -> Any:
+        await result.cancel()
+        await read(live)
+        if how == "output":
+            output = await result.get_output()
+        else:
+            output = [one async for one in result.stream_text(debounce_by=None)]
+        messages = [plain(one) for one in result.all_messages()]
+        return output, result.cancelled, result.response.state, result.usage, messages
+
+    usual = late(look)
+    assert usual[1:3] == (True, "interrupted")
+    assert len(usual[4]) == 4
+
+
 def test_a_result_that_was_left_unread_has_no_output() -> None:
     async def ask(server: Upstream) -> Any:
         agent = server.agent(QUICK, **NODE.config)

@@ -88,6 +88,13 @@ class LateRun:
         self._run = run
         return result
 
+    async def _enter_as_left(self) -> StreamedRunResult[Any, Any]:
+        """Begin the run; where the node has cancelled it meanwhile, it is cancelled."""
+        result = await self._enter()
+        if cast("Expected", self._expected).answer[1].cancelled:
+            await result.cancel()
+        return result
+
     async def begin(self) -> StreamedRunResult[Any, Any]:
         """Begin the run, somewhere within the answer; it ends where this context ends.
 
@@ -95,7 +102,7 @@ class LateRun:
         """
         unmade = self._unmade()
         self._questions.are_read_live = False
-        return self._become(unmade, await self._enter())
+        return self._become(unmade, await self._enter_as_left())
 
     async def finish(self) -> Any:
         """Make the whole run, and give its output.
@@ -115,7 +122,7 @@ class LateRun:
             result = self._become(unmade, whole)
             output = await result.get_output()
         else:
-            result = self._become(unmade, await self._enter())
+            result = self._become(unmade, await self._enter_as_left())
             run, self._run = self._run, None
             async with AsyncExitStack() as stack:
                 stack.push_async_exit(run)
