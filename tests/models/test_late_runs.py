@@ -22,8 +22,10 @@ from pydantic_ai.usage import RunUsage, UsageLimits
 from tests.models.plain_ways import QUICK, Run, both_ways, plain, saying
 from tests.models.upstream import DONE, STOP, Call, Upstream, text, upstream, usage
 
+from launchpad.errors import NodeError
 from launchpad.models import aclose_clients
 from launchpad.models.agents.streaming_model import live_stream
+from launchpad.models.live.result import ResultLive
 
 ANSWER = [*text("a", " b"), STOP, usage(3, 9), DONE]
 HISTORY: list[ModelMessage] = [
@@ -269,6 +271,21 @@ def test_a_run_that_was_cancelled_before_it_was_made_is_cancelled(how: str) -> N
     usual = late(look)
     assert usual[1:3] == (True, "interrupted")
     assert len(usual[4]) == 4
+
+
+def test_words_of_a_run_that_was_left_are_refused_as_ever() -> None:
+    async def ask(server: Upstream) -> Any:
+        agent = server.agent(QUICK, **NODE.config)
+        async with agent.run_stream("Hi", message_history=list(HISTORY)) as result:
+            pass
+        assert live_stream(result.run_id) is None
+        with pytest.raises(NodeError) as raised:
+            await read(ResultLive(result))
+        return str(raised.value)
+
+    usual, found = both_ways(saying(ANSWER), ask, NODE.warm)
+    assert found == [usual, usual]
+    assert "closed before it was read" in usual
 
 
 def test_a_result_that_was_left_unread_has_no_output() -> None:

@@ -149,6 +149,11 @@ class LateRun:
             messages, len(messages) - len(made.new_messages()), run_result=made
         )
 
+    @property
+    def is_left(self) -> bool:
+        """Whether the run can no longer be made."""
+        return self._result is None
+
     def _unmade(self) -> StreamedRunResult[Any, Any]:
         unmade, self._result = self._result, None
         if unmade is None:

@@ -23,6 +23,9 @@ __all__ = ["Unmade"]
 
 
 class _Run(Protocol):
+    @property
+    def is_left(self) -> bool: ...
+
     async def finish(self) -> Any: ...
 
     async def begin(self) -> StreamedRunResult[Any, Any]: ...
@@ -60,7 +63,10 @@ class Unmade:
             yield text
 
     async def stream_response(self, **how: Any) -> AsyncIterator[ModelResponse]:
-        """The run's."""
+        """The run's; where the node has left it, what came of the answer until then."""
+        if self._run.is_left:
+            yield self.response
+            return
         async for response in (await self._begun()).stream_response(**how):
             yield response
 
