@@ -273,6 +273,16 @@ def test_a_run_that_was_cancelled_before_it_was_made_is_cancelled(how: str) -> N
     assert len(usual[4]) == 4
 
 
+def test_an_answer_whose_output_is_there_is_not_read_live_again() -> None:
+    async def look(result: Any, live: Any) -> Any:
+        await read(live)
+        before = live_stream(result.run_id) is live
+        await result.get_output()
+        return before, live_stream(result.run_id)
+
+    assert late(look) == (True, None)
+
+
 def test_words_of_a_run_that_was_left_are_refused_as_ever() -> None:
     async def ask(server: Upstream) -> Any:
         agent = server.agent(QUICK, **NODE.config)

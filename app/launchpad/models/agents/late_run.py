@@ -143,6 +143,7 @@ class LateRun:
             expected.is_met = False
             return None
         count_unread(*expected.answer)
+        self._forget_answer(expected)
         await expected.close()
         messages = made.all_messages()
         return StreamedRunResult(
@@ -174,6 +175,11 @@ class LateRun:
         vars(unmade).update(vars(made))
         return unmade
 
+    def _forget_answer(self, expected: Expected) -> None:
+        """Let `live_stream` find the answer no more: it is over, as in a run that was begun at once."""
+        if self._entry is not None:
+            make_unknown(expected.run_id, self._entry)
+
     def _complete_early_messages(self) -> None:
         """Who asked for the messages before the run has a list that pydantic-ai adds nothing to."""
         early, messages = self._messages
@@ -189,8 +195,7 @@ class LateRun:
         expected = self._expected
         if expected is None:
             return await self._run.__aexit__(kind, error, trace)
-        if self._entry is not None:
-            make_unknown(expected.run_id, self._entry)
+        self._forget_answer(expected)
         self._complete_early_messages()
         if self._run is not None:
             live = expected.live
