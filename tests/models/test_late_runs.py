@@ -19,7 +19,7 @@ from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, Text
 from pydantic_ai.models.instrumented import InstrumentationSettings
 from pydantic_ai.result import StreamedRunResult
 from pydantic_ai.usage import RunUsage, UsageLimits
-from tests.models.plain_ways import QUICK, Run, both_ways, plain, saying
+from tests.models.plain_ways import QUICK, Answer, Run, both_ways, plain, saying
 from tests.models.upstream import DONE, STOP, Call, Upstream, text, upstream, usage
 
 from launchpad.errors import NodeError
@@ -56,9 +56,9 @@ def looking(look: Look, **given: Any) -> Callable[[Upstream], Awaitable[Any]]:
     return ask
 
 
-def late(look: Look, **given: Any) -> Any:
+def late(look: Look, answer: Answer = saying(ANSWER), **given: Any) -> Any:
     """What `look` finds in a run that is made late, once it found the same in a usual one."""
-    usual, found = both_ways(saying(ANSWER), looking(look, **given), NODE.warm, times=1)
+    usual, found = both_ways(answer, looking(look, **given), NODE.warm, times=1)
     assert found == [usual]
     return usual
 
@@ -256,21 +256,33 @@ def test_one_that_reads_by_other_means_makes_later_runs_begin_at_once() -> None:
     assert found == [(False, "a b"), (True, "a b"), (True, "a b")]
 
 
+@pytest.mark.parametrize("whole", [True, False])
 @pytest.mark.parametrize("how", ["output", "text"])
-def test_a_run_that_was_cancelled_before_it_was_made_is_cancelled(how: str) -> None:
+def test_a_run_that_was_cancelled_before_it_was_made_is_cancelled(how: str, whole: bool) -> None:
+    async def half(call: Call) -> None:
+        await call.start()
+        await call.send(b"".join(text("a")))
+        await call.wait_closed()
+
     async def look(result: Any, live: Any) -> Any:
+        batches = live.batches("N", structured=False)
+        await anext(batches)
         await result.cancel()
-        await read(live)
+        told = plain(result.response)
+        async for _ in batches:
+            pass
+        live.counted = live.sufficed = how == "output"
         if how == "output":
             output = await result.get_output()
         else:
             output = [one async for one in result.stream_text(debounce_by=None)]
         messages = [plain(one) for one in result.all_messages()]
-        return output, result.cancelled, result.response.state, result.usage, messages
+        return output, result.cancelled, told, plain(result.response), result.usage, messages
 
-    usual = late(look)
-    assert usual[1:3] == (True, "interrupted")
-    assert len(usual[4]) == 4
+    usual = late(look, saying(ANSWER) if whole else half)
+    assert usual[1] is True
+    assert [one.state for one in usual[2:4]] == ["interrupted", "interrupted"]
+    assert len(usual[5]) == 4
 
 
 def test_an_answer_whose_output_is_there_is_not_read_live_again() -> None:

@@ -88,12 +88,14 @@ class LateRun:
         self._run = run
         return result
 
-    async def _enter_as_left(self) -> StreamedRunResult[Any, Any]:
-        """Begin the run; where the node has cancelled it meanwhile, it is cancelled."""
-        result = await self._enter()
-        if cast("Expected", self._expected).answer[1].cancelled:
-            await result.cancel()
-        return result
+    async def _become_begun(
+        self, unmade: StreamedRunResult[Any, Any]
+    ) -> StreamedRunResult[Any, Any]:
+        """Begin the run, and let `unmade` be its result; cancelled, where that is."""
+        made = await self._enter()
+        if unmade.cancelled:
+            await made.cancel()
+        return self._become(unmade, made)
 
     async def begin(self) -> StreamedRunResult[Any, Any]:
         """Begin the run, somewhere within the answer; it ends where this context ends.
@@ -102,7 +104,7 @@ class LateRun:
         """
         unmade = self._unmade()
         self._questions.are_read_live = False
-        return self._become(unmade, await self._enter_as_left())
+        return await self._become_begun(unmade)
 
     async def finish(self) -> Any:
         """Make the whole run, and give its output.
@@ -117,12 +119,13 @@ class LateRun:
 
     async def _finish(self, unmade: StreamedRunResult[Any, Any]) -> Any:
         _, response = cast("Expected", self._expected).answer
-        whole = await self._whole() if await response.is_complete() else None
+        is_whole = not unmade.cancelled and await response.is_complete()
+        whole = await self._whole() if is_whole else None
         if whole is not None:
             result = self._become(unmade, whole)
             output = await result.get_output()
         else:
-            result = self._become(unmade, await self._enter_as_left())
+            result = await self._become_begun(unmade)
             run, self._run = self._run, None
             async with AsyncExitStack() as stack:
                 stack.push_async_exit(run)

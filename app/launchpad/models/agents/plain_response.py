@@ -87,7 +87,7 @@ class PlainResponse(OwnEvents):
 
         Where it is not, the agent's run reads the answer as ever.
         """
-        if self._stopped or not self._is_unheard():
+        if not self._is_unheard():
             return False
         self._begun = going = True
         while going:

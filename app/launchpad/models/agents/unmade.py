@@ -38,6 +38,8 @@ class Unmade:
     """
 
     metadata = None
+    cancelled = False
+    """Whether `cancel` was called."""
 
     def __init__(
         self, run: _Run, expected: Expected, response: PlainResponse, agent: Agent[Any, Any]
@@ -78,18 +80,16 @@ class Unmade:
         return await self._run.begin()
 
     async def cancel(self) -> None:
-        """Stop the provider's stream."""
-        await self._response.cancel()
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether `cancel` was called."""
-        return self._response.cancelled
+        """Stop the provider's stream; as in a run, the response itself is told nothing more."""
+        self.cancelled = True
+        await self._response.close_stream()
 
     @property
     def response(self) -> ModelResponse:
         """The answer so far."""
         response = self._response.get()
+        if self.cancelled:
+            response.state = "interrupted"
         model: Any = self._agent.model
         response.model_id = model.model_id
         return response
