@@ -56,9 +56,9 @@ def looking(look: Look, **given: Any) -> Callable[[Upstream], Awaitable[Any]]:
     return ask
 
 
-def late(look: Look, answer: Answer = saying(ANSWER), **given: Any) -> Any:
+def late(look: Look, answer: Answer | None = None, **given: Any) -> Any:
     """What `look` finds in a run that is made late, once it found the same in a usual one."""
-    usual, found = both_ways(answer, looking(look, **given), NODE.warm, times=1)
+    usual, found = both_ways(answer or saying(ANSWER), looking(look, **given), NODE.warm, times=1)
     assert found == [usual]
     return usual
 

@@ -179,7 +179,7 @@ class LateRun:
         return unmade
 
     def _forget_answer(self, expected: Expected) -> None:
-        """Let `live_stream` find the answer no more: it is over, as in a run that was begun at once."""
+        """Let `live_stream` find the answer no more: it is over, as where a run began at once."""
         if self._entry is not None:
             make_unknown(expected.run_id, self._entry)
 
