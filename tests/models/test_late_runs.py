@@ -19,11 +19,13 @@ from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, Text
 from pydantic_ai.models.instrumented import InstrumentationSettings
 from pydantic_ai.result import StreamedRunResult
 from pydantic_ai.usage import RunUsage, UsageLimits
-from tests.models.plain_ways import QUICK, Run, both_ways, plain, saying
+from tests.models.plain_ways import QUICK, Answer, Run, both_ways, plain, saying
 from tests.models.upstream import DONE, STOP, Call, Upstream, text, upstream, usage
 
+from launchpad.errors import NodeError
 from launchpad.models import aclose_clients
 from launchpad.models.agents.streaming_model import live_stream
+from launchpad.models.live.result import ResultLive
 
 ANSWER = [*text("a", " b"), STOP, usage(3, 9), DONE]
 HISTORY: list[ModelMessage] = [
@@ -54,9 +56,9 @@ def looking(look: Look, **given: Any) -> Callable[[Upstream], Awaitable[Any]]:
     return ask
 
 
-def late(look: Look, **given: Any) -> Any:
+def late(look: Look, answer: Answer | None = None, **given: Any) -> Any:
     """What `look` finds in a run that is made late, once it found the same in a usual one."""
-    usual, found = both_ways(saying(ANSWER), looking(look, **given), NODE.warm, times=1)
+    usual, found = both_ways(answer or saying(ANSWER), looking(look, **given), NODE.warm, times=1)
     assert found == [usual]
     return usual
 
@@ -86,16 +88,19 @@ def made(**given: Any) -> list[bool]:
 
 
 def test_until_then_there_is_no_run() -> None:
-    async def look(result: Any, live: Any) -> Any:
-        def runs() -> int:
-            return sum(isinstance(one, GraphAgentState) for one in gc.get_objects())
+    def runs() -> int:
+        return sum(isinstance(one, GraphAgentState) for one in gc.get_objects()) - len(others)
 
+    async def look(result: Any, live: Any) -> Any:
         gc.collect()
         before = runs()
         await read(live)
         await result.get_output()
         return before, runs()
 
+    gc.collect()
+    # Held here: what other tests have left does not go meanwhile.
+    others = [one for one in gc.get_objects() if isinstance(one, GraphAgentState)]
     _, found = both_ways(saying(ANSWER), looking(look), NODE.warm, times=1)
     assert found == [(0, 1)]
 
@@ -252,6 +257,60 @@ def test_one_that_reads_by_other_means_makes_later_runs_begin_at_once() -> None:
 
     _, found = both_ways(saying(ANSWER), looking(look), NODE.warm, times=3)
     assert found == [(False, "a b"), (True, "a b"), (True, "a b")]
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("how", ["output", "text"])
+def test_a_run_that_was_cancelled_before_it_was_made_is_cancelled(how: str, whole: bool) -> None:
+    async def half(call: Call) -> None:
+        await call.start()
+        await call.send(b"".join(text("a")))
+        await call.wait_closed()
+
+    async def look(result: Any, live: Any) -> Any:
+        batches = live.batches("N", structured=False)
+        await anext(batches)
+        await result.cancel()
+        told = plain(result.response)
+        async for _ in batches:
+            pass
+        live.counted = live.sufficed = how == "output"
+        if how == "output":
+            output = await result.get_output()
+        else:
+            output = [one async for one in result.stream_text(debounce_by=None)]
+        messages = [plain(one) for one in result.all_messages()]
+        return output, result.cancelled, told, plain(result.response), result.usage, messages
+
+    usual = late(look, saying(ANSWER) if whole else half)
+    assert usual[1] is True
+    assert [one.state for one in usual[2:4]] == ["interrupted", "interrupted"]
+    assert len(usual[5]) == 4
+
+
+def test_an_answer_whose_output_is_there_is_not_read_live_again() -> None:
+    async def look(result: Any, live: Any) -> Any:
+        await read(live)
+        before = live_stream(result.run_id) is live
+        await result.get_output()
+        return before, live_stream(result.run_id)
+
+    assert late(look) == (True, None)
+
+
+def test_words_of_a_run_that_was_left_are_refused_as_ever() -> None:
+    async def ask(server: Upstream) -> Any:
+        agent = server.agent(QUICK, **NODE.config)
+        async with agent.run_stream("Hi", message_history=list(HISTORY)) as result:
+            pass
+        assert live_stream(result.run_id) is None
+        with pytest.raises(NodeError) as raised:
+            await read(ResultLive(result))
+        return str(raised.value)
+
+    usual, found = both_ways(saying(ANSWER), ask, NODE.warm)
+    assert found == [usual, usual]
+    assert "closed before it was read" in usual
 
 
 def test_a_result_that_was_left_unread_has_no_output() -> None:

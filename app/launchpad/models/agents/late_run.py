@@ -138,7 +138,8 @@ class LateRun:
         _, response = cast("Expected", self._expected).answer
         unmade = self._unmade()
         try:
-            whole = await self._whole() if await response.is_complete() else None
+            is_whole = not unmade.cancelled and await response.is_complete()
+            whole = await self._whole() if is_whole else None
         except BaseException:
             self._result = unmade
             raise
@@ -169,11 +170,17 @@ class LateRun:
                 return None
             raise
         count_unread(*expected.answer)
+        self._forget_answer(expected)
         await expected.close()
         messages = made.all_messages()
         return StreamedRunResult(
             messages, len(messages) - len(made.new_messages()), run_result=made
         )
+
+    @property
+    def is_left(self) -> bool:
+        """Whether the run can no longer be made."""
+        return self._result is None
 
     def _unmade(self) -> StreamedRunResult[Any, Any]:
         unmade, self._result = self._result, None
@@ -198,6 +205,11 @@ class LateRun:
         self._made = unmade
         return unmade
 
+    def _forget_answer(self, expected: Expected) -> None:
+        """Let `live_stream` find the answer no more: it is over, as where a run began at once."""
+        if self._entry is not None:
+            make_unknown(expected.run_id, self._entry)
+
     def _complete_early_messages(self) -> None:
         """Who asked for the messages before the run has a list that pydantic-ai adds nothing to."""
         if self._made is not None:
@@ -216,8 +228,7 @@ class LateRun:
         expected = self._expected
         if expected is None:
             return await self._run.__aexit__(kind, error, trace)
-        if self._entry is not None:
-            make_unknown(expected.run_id, self._entry)
+        self._forget_answer(expected)
         self._complete_early_messages()
         self._made = None
         if self._run is not None:

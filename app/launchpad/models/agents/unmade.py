@@ -23,6 +23,9 @@ __all__ = ["Unmade"]
 
 
 class _Run(Protocol):
+    @property
+    def is_left(self) -> bool: ...
+
     async def finish(self) -> Any: ...
 
     async def begin(self) -> StreamedRunResult[Any, Any]: ...
@@ -35,6 +38,8 @@ class Unmade:
     """
 
     metadata = None
+    cancelled = False
+    """Whether `cancel` was called."""
 
     def __init__(
         self, run: _Run, expected: Expected, response: PlainResponse, agent: Agent[Any, Any]
@@ -60,7 +65,10 @@ class Unmade:
             yield text
 
     async def stream_response(self, **how: Any) -> AsyncIterator[ModelResponse]:
-        """The run's."""
+        """The run's; where the node has left it, what came of the answer until then."""
+        if self._run.is_left:
+            yield self.response
+            return
         async for response in (await self._begun()).stream_response(**how):
             yield response
 
@@ -72,18 +80,16 @@ class Unmade:
         return await self._run.begin()
 
     async def cancel(self) -> None:
-        """Stop the provider's stream."""
-        await self._response.cancel()
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether `cancel` was called."""
-        return self._response.cancelled
+        """Stop the provider's stream; as in a run, the response itself is told nothing more."""
+        self.cancelled = True
+        await self._response.close_stream()
 
     @property
     def response(self) -> ModelResponse:
         """The answer so far."""
         response = self._response.get()
+        if self.cancelled:
+            response.state = "interrupted"
         model: Any = self._agent.model
         response.model_id = model.model_id
         return response
