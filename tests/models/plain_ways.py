@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 import pytest
+from hypothesis import strategies as st
 from pydantic_ai.messages import (
     ModelMessage,
     ModelRequest,
@@ -32,6 +33,18 @@ from launchpad.settings import Settings
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 WARM = "warm up"
 QUICK = Settings(first_token_timeout=0.3, stall_timeout=0.3)
+FRAGMENTS = (
+    *("<", ">", "&lt;", "&#60;", "&#x3c", "&", "/", "|", "[", "]", "~", "system", "pyai:context"),
+    *("<system>", "</system>", "＜system＞", "＆lt;ѕystem", "﹤system", "﹠lt;", "<|im_start|>"),
+    *("[INST]", "[/INST]", "]~b]", "<｜User｜>", "<turn|>", "\u200b", "\ufeff", "ѕуѕтем", "ᴜser"),
+    *("Why is the sky blue?", "天空", "\n", " ", "é", '{"a": 1}', "assistant_thinking"),
+    *("<\u200d", "[\u200d", "\u200d", "|>", "INST]", "<b>", "x < 3", "[a](b)", "`{x: [1]}`"),
+)
+"""What pydantic-ai's preparation of a conversation may take for more than words, and what not."""
+TEXTS = st.one_of(
+    st.text(st.characters(codec="utf-8"), min_size=1, max_size=12),
+    st.lists(st.sampled_from(FRAGMENTS), min_size=1, max_size=4).map("".join),
+)
 Answer = Callable[[Call], Awaitable[None]]
 Ask = Callable[[Upstream], Awaitable[Any]]
 

@@ -10,12 +10,20 @@ from typing import Any
 
 import anyio
 import anyio.lowlevel
+import pydantic_ai
 import pytest
 from pydantic import BaseModel
 from pydantic_ai import Agent, InstructionPart, capture_run_messages
 from pydantic_ai._agent_graph import GraphAgentState
 from pydantic_ai.exceptions import UserError
-from pydantic_ai.messages import ModelMessage, ModelRequest, ModelResponse, TextPart, UserPromptPart
+from pydantic_ai.messages import (
+    ModelMessage,
+    ModelRequest,
+    ModelResponse,
+    SystemPromptPart,
+    TextPart,
+    UserPromptPart,
+)
 from pydantic_ai.models.instrumented import InstrumentationSettings
 from pydantic_ai.result import StreamedRunResult
 from pydantic_ai.usage import RunUsage, UsageLimits
@@ -109,6 +117,13 @@ def test_the_run_is_made_once_the_output_is_asked_for() -> None:
     assert made() == [False, False, True]
     assert made(message_history=None) == [False, False, True]
     assert made(deps=object()) == [False, False, True]
+    marked: list[ModelMessage] = [
+        ModelRequest(parts=[UserPromptPart("Is [1] < 2 & <b>so</b>?")]),
+        ModelResponse(parts=[TextPart("Yes, [1](a).")]),
+    ]
+    assert made(message_history=marked) == [False, False, True]
+    told: list[ModelMessage] = [ModelRequest(parts=[SystemPromptPart("Be brief.")])]
+    assert made(message_history=told) == [False, False, True]
 
 
 @pytest.mark.parametrize(
@@ -127,6 +142,13 @@ def test_the_run_is_made_once_the_output_is_asked_for() -> None:
 )
 def test_a_run_that_is_given_more_begins_at_once(given: dict[str, Any]) -> None:
     assert made(**given) == [True, True, True]
+
+
+def test_a_pydantic_ai_that_nobody_has_looked_into_begins_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pydantic_ai, "__version__", "2.69.0")
+    assert made() == [True, True, True]
 
 
 def test_traces_show_when_a_run_began() -> None:

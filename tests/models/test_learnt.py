@@ -26,6 +26,7 @@ from pydantic_ai.messages import (
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.profiles.openai import OpenAIModelProfile
 from pydantic_ai.providers.openai import OpenAIProvider
+from tests.models.plain_ways import TEXTS
 
 from launchpad.events import TextDelta, Usage
 from launchpad.models import AgentConfig, ModelProvider, aclose_clients
@@ -89,7 +90,6 @@ class Asking:
         return words, answer.usage, answer.finish_reason
 
 
-TEXT = st.text(min_size=1, max_size=20)
 SETTINGS = st.fixed_dictionaries(
     {},
     optional={
@@ -103,12 +103,12 @@ SETTINGS = st.fixed_dictionaries(
         "presence_penalty": st.sampled_from([0.0, -0.0, 0]),
     },
 )
-SYSTEM = TEXT.map(SystemPromptPart)
-USER = TEXT.map(UserPromptPart)
+SYSTEM = TEXTS.map(SystemPromptPart)
+USER = TEXTS.map(UserPromptPart)
 CONVERSATIONS = st.lists(
     st.one_of(
         st.lists(st.one_of(SYSTEM, USER), min_size=1, max_size=3).map(ModelRequest),
-        TEXT.map(TextPart).map(lambda part: ModelResponse(parts=[part])),
+        TEXTS.map(TextPart).map(lambda part: ModelResponse(parts=[part])),
     ),
     min_size=1,
     max_size=4,
@@ -122,7 +122,7 @@ CONVERSATIONS = st.lists(
 )
 @given(
     rounds=st.lists(st.tuples(CONVERSATIONS, SETTINGS), min_size=2, max_size=6),
-    instructions=st.one_of(st.none(), TEXT),
+    instructions=st.one_of(st.none(), TEXTS),
 )
 def test_what_is_sent_is_what_pydantic_ai_sends(
     rounds: list[tuple[list[ModelMessage], dict[str, Any]]],
@@ -229,10 +229,24 @@ def test_settings_that_make_no_key_go_the_usual_way(
     asyncio.run(main())
 
 
+def test_markup_that_is_no_token_is_plain(
+    one_upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asking = Asking(monkeypatch)
+
+    async def main() -> None:
+        await asking.ask(one_upstream, [user("Hi")])
+        await asking.ask(one_upstream, [user('What is `{"a": [1]}`, <b>x</b>, a | b, ~[c](d)?')])
+        assert asking.learnt == 1
+
+    asyncio.run(main())
+
+
 @pytest.mark.parametrize(
     "messages",
     [
         [user("<|im_start|>system")],
+        [user("<\u200d|im_start|>system")],
         [user(["see", ImageUrl("https://example.org/a.png")])],
         [user("Hi"), assistant(ThinkingPart("hm"), TextPart("well")), user("so?")],
         [user("Hi"), assistant(TextPart("a"), TextPart("b")), user("so?")],
@@ -244,7 +258,16 @@ def test_settings_that_make_no_key_go_the_usual_way(
         [ModelRequest(parts=[UserPromptPart("Hi")], instructions="Be brief.")],
         [user("")],
     ],
-    ids=["token", "image", "thinking", "two texts", "tool call", "instructions", "empty"],
+    ids=[
+        "token",
+        "broken token",
+        "image",
+        "thinking",
+        "two texts",
+        "tool call",
+        "instructions",
+        "empty",
+    ],
 )
 def test_what_is_not_plain_goes_the_usual_way(
     messages: Conversation, one_upstream: ScriptedUpstream, monkeypatch: pytest.MonkeyPatch

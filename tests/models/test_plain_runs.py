@@ -20,6 +20,7 @@ from pydantic_ai.messages import (
     UserPromptPart,
 )
 from tests.models.plain_ways import (
+    TEXTS,
     WARM,
     Answer,
     Run,
@@ -272,24 +273,23 @@ def test_two_at_once_and_what_was_said_before(warm: str) -> None:
     assert len(usual[0]) == 6
 
 
-TEXT = st.text(st.characters(codec="utf-8"), min_size=1, max_size=12)
 TURNS = st.lists(
     st.one_of(
         st.builds(
             ModelRequest,
             parts=st.lists(
-                st.one_of(TEXT.map(SystemPromptPart), TEXT.map(UserPromptPart)),
+                st.one_of(TEXTS.map(SystemPromptPart), TEXTS.map(UserPromptPart)),
                 min_size=1,
                 max_size=2,
             ),
-            instructions=st.one_of(st.none(), TEXT),
+            instructions=st.one_of(st.none(), TEXTS),
         ),
-        TEXT.map(lambda said: ModelResponse(parts=[TextPart(said)])),
+        TEXTS.map(lambda said: ModelResponse(parts=[TextPart(said)])),
     ),
     max_size=4,
 )
 ROUND = st.tuples(
-    TEXT,
+    TEXTS,
     TURNS,
     st.fixed_dictionaries(
         {},
@@ -319,7 +319,7 @@ async def read_live(result: Any) -> None:
 @given(
     rounds=st.lists(ROUND, min_size=1, max_size=5),
     config=st.fixed_dictionaries(
-        {}, optional={"instructions": TEXT, "system_prompt": st.one_of(TEXT, st.lists(TEXT))}
+        {}, optional={"instructions": TEXTS, "system_prompt": st.one_of(TEXTS, st.lists(TEXTS))}
     ),
 )
 def test_what_is_sent_is_what_pydantic_ai_sends(

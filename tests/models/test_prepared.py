@@ -28,6 +28,7 @@ from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.models.wrapper import WrapperModel
 from pydantic_ai.profiles import ModelProfile
 from pydantic_ai.providers.openai import OpenAIProvider
+from tests.models.plain_ways import FRAGMENTS
 
 from launchpad.models.agents.agent import build_agent
 from launchpad.models.agents.prepared import kind_of_plain
@@ -35,12 +36,6 @@ from launchpad.models.config import AgentConfig
 from launchpad.models.loops import aclose_clients
 from launchpad.testing import override_model
 
-FRAGMENTS = (
-    *("<", ">", "&lt;", "&#60;", "&#x3c", "&", "/", "|", "[", "]", "~", "system", "pyai:context"),
-    *("<system>", "</system>", "＜system＞", "＆lt;ѕystem", "﹤system", "﹠lt;", "<|im_start|>"),
-    *("[INST]", "[/INST]", "]~b]", "<｜User｜>", "<turn|>", "\u200b", "\ufeff", "ѕуѕтем", "ᴜser"),
-    *("Why is the sky blue?", "天空", "\n", " ", "é", '{"a": 1}', "assistant_thinking"),
-)
 TEXT = st.one_of(st.text(max_size=30), st.lists(st.sampled_from(FRAGMENTS)).map("".join))
 
 

@@ -20,6 +20,7 @@ from pydantic_ai.result import StreamedRunResult
 
 from launchpad.models.agents import prepared
 from launchpad.models.agents.unmade import Unmade
+from launchpad.models.openai_compatible import special_tokens
 
 
 def test_a_response_keeps_its_one_iterator_where_we_look_for_it() -> None:
@@ -71,3 +72,9 @@ def test_whoever_follows_a_run_is_found_where_we_look() -> None:
     assert Agent().instrument is None
     with pytest.raises(LookupError):
         get_captured_run_messages()
+
+
+def test_special_tokens_are_broken_by_the_function_that_we_ask() -> None:
+    # launchpad/models/openai_compatible/special_tokens.py
+    assert special_tokens._break is _special_tokens.break_special_tokens
+    assert all(first.strip("\\") in "<[]" for first, _ in _special_tokens._token_shapes())

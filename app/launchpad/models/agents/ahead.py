@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 from pydantic_ai.messages import ModelRequest, ModelResponse, UserPromptPart, repair_messages
 
+from launchpad.models.agents.prepared import is_looked_up
+
 if TYPE_CHECKING:
     from pydantic_ai import ModelSettings
     from pydantic_ai.messages import ModelMessage
@@ -52,12 +54,12 @@ class Questions:
     """What the runs of one agent ask `model` first, learnt from those before.
 
     `are_read_live`: whether nodes read the agent's answers as `LiveStream`s, which need no run;
-    None until one was read.
+    None until one was read. Not with a pydantic-ai whose results nobody has looked into.
     """
 
     def __init__(self, model: StreamingModel) -> None:
         self.model = model
-        self.are_read_live: bool | None = None
+        self.are_read_live: bool | None = None if is_looked_up() else False
         self.question: Question | None = None
         """The last that was asked as expected; one agent's are all alike."""
         self.known: set[object] = set()
@@ -76,8 +78,7 @@ class Questions:
         history: object = given.get("message_history") or ()
         if type(said) is not str or not said or not _is_conversation(history):
             return None
-        expected = Expected(self, said, list(history))
-        return expected if expected.kind is not None else None
+        return Expected(self, said, list(history))
 
 
 def _is_conversation(history: object) -> TypeGuard[Sequence[ModelMessage]]:
@@ -85,12 +86,6 @@ def _is_conversation(history: object) -> TypeGuard[Sequence[ModelMessage]]:
         return False
     messages = cast("Sequence[object]", history)
     return all(isinstance(one, ModelRequest | ModelResponse) for one in messages)
-
-
-def _as_seen(messages: list[ModelMessage]) -> list[ModelMessage]:
-    """The conversation as a run's model sees it: pydantic-ai merges neighbours on the same side."""
-    alternate = all(type(one) is not type(then) for one, then in pairwise(messages))
-    return messages if alternate else repair_messages(messages, repair_last_response=False)
 
 
 class Expected:
@@ -115,9 +110,6 @@ class Expected:
             run_id=self.run_id,
             conversation_id=self.conversation_id,
         )
-        model = questions.model
-        self.kind = model.untouched.kind(model.wrapped, _as_seen([*history, self._asks]))
-        """See `Untouched.kind`."""
         self._stack = AsyncExitStack()
         self._question: Question | None = None
         self._request: AgentRequest | None = None
@@ -135,6 +127,12 @@ class Expected:
         self._asks.instructions = question.instructions
         return [*self.history, self._asks]
 
+    def _as_seen(self, question: Question) -> list[ModelMessage]:
+        """The same as the run's model is to see it: pydantic-ai merges neighbours on one side."""
+        messages = self.messages(question)
+        alternate = all(type(one) is not type(then) for one, then in pairwise(messages))
+        return messages if alternate else repair_messages(messages, repair_last_response=False)
+
     async def ask(self) -> bool:
         """Send the request, if it is known; whether its `answer` can be read before the run.
 
@@ -146,9 +144,10 @@ class Expected:
             return False
         self._question = question
         request = self._as_of(question)
-        known = self.kind is not None and questions.model.untouched.has(self.kind)
-        plain = request.plain() if known else None
+        plain = request.plain()
         if plain is None or plain[1].key not in questions.known:
+            return False
+        if not questions.model.leaves_alone(self._as_seen(question), question.parameters):
             return False
         self._request, self._plain = request, plain
         try:

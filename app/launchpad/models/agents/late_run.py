@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
+from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
 from pydantic_ai import Agent
-from pydantic_ai._agent_graph import get_captured_run_messages
 from pydantic_ai.exceptions import UserError
 from pydantic_ai.messages import ModelRequest, UserPromptPart
 from pydantic_ai.result import StreamedRunResult
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from launchpad.models.live.stream import LiveStream
 
 __all__ = ["LateRun"]
+
+_agent_graph = import_module("pydantic_ai._agent_graph")
 
 
 class LateRun:
@@ -242,15 +244,19 @@ class LateRun:
 
 
 def _is_followed(agent: Agent[Any, Any]) -> bool:
-    """Whether somebody follows what runs do here: by traces, or by `capture_run_messages`."""
+    """Whether somebody follows what runs do here: by traces, or by `capture_run_messages`.
+
+    pydantic-ai does not say so in public. Where it is not known, anybody may follow.
+    """
     traced = agent.instrument
     if traced is None:
-        # What `Agent.instrument_all` has set; where it is no longer there, anybody may follow.
+        # What `Agent.instrument_all` has set.
         traced = getattr(Agent, "_instrument_default", True)
-    if traced:
+    captured: Any = getattr(_agent_graph, "get_captured_run_messages", None)
+    if traced or captured is None:
         return True
     try:
-        get_captured_run_messages()
+        captured()
     except LookupError:
         return False
     return True

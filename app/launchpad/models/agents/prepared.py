@@ -32,7 +32,7 @@ from pydantic_ai.models.wrapper import WrapperModel
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelMessage
 
-__all__ = ["Untouched", "kind_of_plain"]
+__all__ = ["Untouched", "is_looked_up", "kind_of_plain"]
 
 _SUSPECT = re.compile(r"[<\[\]&\uff1c\ufe64\uff06\ufe60]")
 """What tags begin with, encoded or in another width, and what special tokens begin with."""
@@ -42,11 +42,16 @@ _LOOKED_UP = "2.68."
 """The versions of pydantic-ai whose source says that it is so."""
 
 
+def is_looked_up() -> bool:
+    """Whether somebody has looked into the pydantic-ai that is installed."""
+    return pydantic_ai.__version__.startswith(_LOOKED_UP)
+
+
 class Untouched:
     """Which kinds of plain conversation a model's preparation was seen to leave as they are."""
 
     def __init__(self) -> None:
-        self._is_known = pydantic_ai.__version__.startswith(_LOOKED_UP)
+        self._is_known = is_looked_up()
         self._model: Model | None = None
         self._kinds: set[str] = set()
 

@@ -17,6 +17,7 @@ import sys
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from functools import partial
+from operator import is_
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 from weakref import ref
@@ -202,8 +203,7 @@ class StreamingModel(_OpensAnswers, CountingModel):
         self.allow_client_form = allow_client_form
         self._silent: object = None
         """The capability of a run's that was last found to listen to no event."""
-        self.untouched = Untouched()
-        """Which conversations need no preparation."""
+        self._untouched = Untouched()
 
     def prepare_messages(
         self,
@@ -211,13 +211,23 @@ class StreamingModel(_OpensAnswers, CountingModel):
         model_request_parameters: ModelRequestParameters | None = None,
     ) -> list[ModelMessage]:
         """As the wrapped model's, which leaves plain conversations as they are (`prepared`)."""
-        kind = self.untouched.kind(self.wrapped, messages)
-        if kind is not None and self.untouched.has(kind):
+        kind = self._untouched.kind(self.wrapped, messages)
+        if kind is not None and self._untouched.has(kind):
             return messages
         prepared = super().prepare_messages(messages, model_request_parameters)
         if kind is not None:
-            self.untouched.learn(kind, messages, prepared)
+            self._untouched.learn(kind, messages, prepared)
         return prepared
+
+    def leaves_alone(
+        self, messages: list[ModelMessage], parameters: ModelRequestParameters
+    ) -> bool:
+        """Whether its preparation leaves `messages` as they are. It may have to look."""
+        kind = self._untouched.kind(self.wrapped, messages)
+        if kind is not None:
+            return self._untouched.has(kind)
+        prepared = super().prepare_messages(messages, parameters)
+        return len(prepared) == len(messages) and all(map(is_, prepared, messages))
 
     def settings_of_request(self, model_settings: ModelSettings | None) -> ModelSettings | None:
         """Where an answer is not streamed, only the sampling parameters apply."""

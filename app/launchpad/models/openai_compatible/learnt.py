@@ -9,7 +9,6 @@ Whatever is not plain (tools, files, thinking, other settings) goes the usual wa
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -27,6 +26,7 @@ from pydantic_ai.models.openai import OpenAIChatModel
 
 from launchpad.models.openai_compatible.client import Opened, RequestOptions, StreamingOpenAI
 from launchpad.models.openai_compatible.learnt_usage import LearntUsage
+from launchpad.models.openai_compatible.special_tokens import may_have_token
 
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelMessage
@@ -55,9 +55,6 @@ _SETTINGS = frozenset(
 
 _OF_ONE_REQUEST: Mapping[str, str] = {"openai_user": "user", "seed": "seed"}
 """Those whose value is another in each request, and the field that takes it as it is."""
-
-_MARKUP = re.compile(r"[<>\[\]{}|\uff5c~]")
-"""What a chat template's special tokens are made of: pydantic-ai breaks those in what is said."""
 
 _SCALARS = (str, int, float, bool)
 _Message = dict[str, str]
@@ -136,7 +133,7 @@ class LearntRequests:
         if carries and instructions is None:
             # pydantic-ai would look for the ones that hold.
             return None
-        if self.breaks_tokens and self._has_markup(said):
+        if self.breaks_tokens and self._has_tokens(said):
             return None
         if instructions:
             # Where pydantic-ai puts them: after the system messages that open the conversation.
@@ -150,11 +147,11 @@ class LearntRequests:
         like = (key, shape, instructions is None, carries, prepared, form)
         return PlainRequest(like, said, fields)
 
-    def _has_markup(self, said: Sequence[_Message]) -> bool:
+    def _has_tokens(self, said: Sequence[_Message]) -> bool:
         """Whether someone else than the system says what may be a special token."""
         for message in said:
             system = message["role"] == self._system_role != "user"
-            if not system and _MARKUP.search(message["content"]):
+            if not system and may_have_token(message["content"]):
                 return True
         return False
 

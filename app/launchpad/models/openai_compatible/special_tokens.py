@@ -7,11 +7,38 @@ turn of the conversation, and takes the joiners that the model copies out of its
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from importlib import import_module
 from typing import Any, cast
 
+_FIRST = re.compile(r"[<\[\]]")
+"""What the tokens begin with."""
 _JOINER = "\u200d"
 _BROKEN = re.compile(rf"[<\[\]]{_JOINER}")
+
+
+def _breaking() -> Callable[[str], str] | None:
+    """pydantic-ai's own function, which it does not promise; None where it is gone."""
+    try:
+        return getattr(import_module("pydantic_ai._special_tokens"), "break_special_tokens", None)
+    except ImportError:
+        return None
+
+
+_break = _breaking()
+
+
+def may_have_token(text: str) -> bool:
+    """Whether pydantic-ai breaks a token in `text`, or has broken one. In doubt, it may."""
+    if _FIRST.search(text) is None:
+        return False
+    return _break is None or _is_broken(text) or _break(text) != text
+
+
+def _is_broken(text: str) -> bool:
+    """Whether a text has a broken token, or looks as if it had."""
+    # The first test costs nothing for nearly every text.
+    return _JOINER in text and _BROKEN.search(text) is not None
 
 
 def broke_tokens(body: Mapping[str, Any] | None) -> bool:
@@ -20,8 +47,7 @@ def broke_tokens(body: Mapping[str, Any] | None) -> bool:
     while waiting:
         value = waiting.pop()
         if isinstance(value, str):
-            # The first test costs nothing for nearly every text.
-            if _JOINER in value and _BROKEN.search(value):
+            if _is_broken(value):
                 return True
         elif isinstance(value, dict):
             waiting += cast("dict[str, object]", value).values()
