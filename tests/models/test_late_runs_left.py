@@ -154,15 +154,20 @@ def test_an_output_may_be_asked_for_again_when_its_time_was_over(scope: Any) -> 
     assert late(look)[0] == "a b"
 
 
-def test_no_turn_of_a_run_that_begins_while_it_is_read_leaves_a_task() -> None:
+@pytest.mark.parametrize("within", [False, True])
+def test_no_turn_of_a_run_that_begins_behind_its_words_or_within_leaves_a_task(
+    within: bool,
+) -> None:
     async def cancelled_in(server: Upstream, turns: int) -> set[str] | None:
         agent = server.agent(QUICK, **NODE.config)
         agent._questions.are_read_live = True
 
         async def node() -> None:
             async with agent.run_stream("Hi", message_history=list(HISTORY)) as result:
+                if not within:
+                    await read_live(result)
                 reached.set()
-                await words(result)
+                await (words(result) if within else result.get_output())
 
         reached = asyncio.Event()
         task = asyncio.create_task(node())
