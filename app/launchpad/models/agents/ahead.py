@@ -92,7 +92,7 @@ class Expected:
     """The request that one run is expected to make, and its answer where it was asked already."""
 
     live: LiveStream | None = None
-    """Reads the answer, once there is one."""
+    """Reads the answer of a run that was begun at once."""
     is_met: bool = False
     """The run has made the request."""
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack
-from importlib import import_module
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
@@ -26,6 +25,7 @@ from launchpad.models.agents.forgotten import end_forgotten_task
 from launchpad.models.agents.own_task import InOwnTask
 from launchpad.models.agents.streaming_model import make_known, make_unknown
 from launchpad.models.agents.unmade import Unmade
+from launchpad.models.private_names import private_name
 
 if TYPE_CHECKING:
     from weakref import ref
@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LateRun"]
 
-_agent_graph = import_module("pydantic_ai._agent_graph")
+_captured = private_name("_agent_graph", "get_captured_run_messages")
 
 
 class LateRun:
@@ -252,11 +252,10 @@ def _is_followed(agent: Agent[Any, Any]) -> bool:
     if traced is None:
         # What `Agent.instrument_all` has set.
         traced = getattr(Agent, "_instrument_default", True)
-    captured: Any = getattr(_agent_graph, "get_captured_run_messages", None)
-    if traced or captured is None:
+    if traced or _captured is None:
         return True
     try:
-        captured()
+        _captured()
     except LookupError:
         return False
     return True

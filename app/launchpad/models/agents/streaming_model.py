@@ -27,15 +27,12 @@ from pydantic_ai.messages import ModelRequest
 from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
 
 from launchpad.models.agents.ahead import Question, awaited_request
-from launchpad.models.agents.counting import CountingModel
+from launchpad.models.agents.counting import CountingModel, count_unread
 from launchpad.models.agents.prepared import Untouched
 from launchpad.models.agents.request import AgentRequest
-from launchpad.models.finish_reasons import finish_reason_of
-from launchpad.models.live.events import ended_for, usage_of
 from launchpad.models.live.stream import LiveStream
 from launchpad.models.scope import (
     RequestScope,
-    count_usage,
     merged_settings,
     request_scope,
 )
@@ -112,11 +109,8 @@ class _Answer:
     ) -> bool:
         make_unknown(self._run_id, self._entry)
         try:
-            if error is None and not self._live.counted:
-                # The node reads the answer by pydantic-ai's own means.
-                count_usage(
-                    usage_of(self._view.usage), finish_reason_of(ended_for(self._view.get()))
-                )
+            if error is None:
+                count_unread(self._live, self._view)
         except BaseException:
             await self._stack.__aexit__(*sys.exc_info())
             raise

@@ -56,12 +56,12 @@ class Unmade:
 
     async def stream_output(self, **how: Any) -> AsyncIterator[Any]:
         """The run's."""
-        async for output in (await self._begun()).stream_output(**how):
+        async for output in (await self._run.begin()).stream_output(**how):
             yield output
 
     async def stream_text(self, **how: Any) -> AsyncIterator[str]:
         """The run's."""
-        async for text in (await self._begun()).stream_text(**how):
+        async for text in (await self._run.begin()).stream_text(**how):
             yield text
 
     async def stream_response(self, **how: Any) -> AsyncIterator[ModelResponse]:
@@ -69,15 +69,12 @@ class Unmade:
         if self._run.is_left:
             yield self.response
             return
-        async for response in (await self._begun()).stream_response(**how):
+        async for response in (await self._run.begin()).stream_response(**how):
             yield response
 
     async def validate_response_output(self, message: ModelResponse, **how: Any) -> Any:
         """The run's."""
-        return await (await self._begun()).validate_response_output(message, **how)
-
-    async def _begun(self) -> StreamedRunResult[Any, Any]:
-        return await self._run.begin()
+        return await (await self._run.begin()).validate_response_output(message, **how)
 
     async def cancel(self) -> None:
         """Stop the provider's stream; as in a run, the response itself is told nothing more."""

@@ -1,6 +1,6 @@
 """Streamed responses of pydantic-ai, wrapped: one to be read live, one for the agent to see.
 
-This is the only file that touches private names of pydantic-ai: `_event_iterator`, where
+It touches private names of pydantic-ai: `_event_iterator`, where
 `StreamedResponse.__aiter__` and the agent's priming keep the one iterator of a response, and
 `_get_event_iterator`, the abstract method that a subclass has to define.
 `tests/models/test_pydantic_ai_private.py` says so when a new version changes them.

@@ -8,24 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from importlib import import_module
 from typing import Any, cast
+
+from launchpad.models.private_names import private_name
 
 _FIRST = re.compile(r"[<\[\]]")
 """What the tokens begin with."""
 _JOINER = "\u200d"
 _BROKEN = re.compile(rf"[<\[\]]{_JOINER}")
-
-
-def _breaking() -> Callable[[str], str] | None:
-    """pydantic-ai's own function, which it does not promise; None where it is gone."""
-    try:
-        return getattr(import_module("pydantic_ai._special_tokens"), "break_special_tokens", None)
-    except ImportError:
-        return None
-
-
-_break = _breaking()
+_break: Callable[[str], str] | None = private_name("_special_tokens", "break_special_tokens")
 
 
 def may_have_token(text: str) -> bool:
