@@ -379,7 +379,7 @@ def test_a_run_that_asks_something_else_fails_and_is_the_last_that_is_late() -> 
             questions = server.agent(QUICK, **NODE.config)._questions
             parts = [InstructionPart("Be long.")]
             other = replace(questions.question.parameters, instruction_parts=parts)
-            questions.question = replace(questions.question, parameters=other)
+            questions._question = replace(questions.question, parameters=other)
             with pytest.raises(RuntimeError, match="not asked what was expected"):
                 await looking(when_made)(server)
             later = await looking(when_made)(server)

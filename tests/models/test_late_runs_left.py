@@ -14,6 +14,7 @@ from tests.models.plain_ways import QUICK, Run, both_ways, plain, saying
 from tests.models.upstream import DONE, STOP, Call, Upstream, text, upstream, usage
 
 from launchpad.models import aclose_clients
+from launchpad.models.agents.settled_run import SettledRuns
 from launchpad.models.agents.streaming_model import live_stream
 from launchpad.models.scope import Spent, spent_here
 
@@ -161,6 +162,7 @@ def test_no_turn_of_a_run_that_begins_behind_its_words_or_within_leaves_a_task(
     async def cancelled_in(server: Upstream, turns: int) -> set[str] | None:
         agent = server.agent(QUICK, **NODE.config)
         agent._questions.are_read_live = True
+        agent._questions.settled = SettledRuns()
 
         async def node() -> None:
             async with agent.run_stream("Hi", message_history=list(HISTORY)) as result:

@@ -77,9 +77,9 @@ def test_requests_for_a_document_are_learnt_and_not_mixed_up(
     with mapped(monkeypatch) as asked:
         usual, learnt = both_ways(answer, ask, ask, times=1)
     assert learnt == [usual]
-    # The first of each form that is learnt, here and there, the answer that shows what its counts
+    # The first of each form that is learnt, thrice anew, the answer that shows what its counts
     # mean, and each of the one form that is not learnt.
-    assert asked == ["Hi"] * (6 + 6 + 1 + 5)
+    assert asked == ["Hi"] * (6 + (6 + 1) + (6 + 1) + 8)
     assert sent[-7:] == sent[:7]
     assert len({json.dumps(one) for one in sent[:7]}) == 7
 

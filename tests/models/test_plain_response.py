@@ -114,7 +114,7 @@ def test_a_plain_answer_does_not_go_through_pydantic_ais_model(
             saying([*text("a", "b"), STOP, usage(3, 9), DONE]), follow, warm_follow
         )
     # What is not learnt yet, and then the first counts of that kind.
-    assert asked == ["Hi", WARM, WARM]
+    assert asked == ["Hi", *[WARM, WARM] * 2]
     assert [one[2][0].parts for one in learnt] == [[TextPart("ab")]] * 2
 
 

@@ -111,7 +111,7 @@ def test_they_are_learnt(monkeypatch: pytest.MonkeyPatch) -> None:
     run = Run("live", history=HISTORY)
     with mapped(monkeypatch) as asked:
         both_ways(saying(ANSWERS["text"]), run.ask, run.warm)
-    assert asked == ["Hi", WARM, WARM]
+    assert asked == ["Hi", *[WARM, WARM] * 2]
 
 
 def refusing(status: int, body: object, *headers: str) -> Answer:

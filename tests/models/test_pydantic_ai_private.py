@@ -18,7 +18,7 @@ from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.models.test import TestModel
 from pydantic_ai.result import StreamedRunResult
 
-from launchpad.models.agents import late_run, prepared
+from launchpad.models.agents import followed, prepared
 from launchpad.models.agents.unmade import Unmade
 from launchpad.models.openai_compatible import special_tokens
 
@@ -67,8 +67,8 @@ def test_a_result_asks_its_stream_for_no_more_than_there_is_without_a_run() -> N
 
 
 def test_whoever_follows_a_run_is_found_where_we_look() -> None:
-    # launchpad/models/agents/late_run.py
-    assert late_run._captured is get_captured_run_messages
+    # launchpad/models/agents/followed.py
+    assert followed._captured is get_captured_run_messages
     assert Agent._instrument_default is False
     assert Agent().instrument is None
     with pytest.raises(LookupError):

@@ -8,84 +8,29 @@ without it, and the run meets the open answer (`late_run`). What a run asks is c
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Generator
 from contextlib import AsyncExitStack, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import pairwise
 from random import getrandbits
 from time import time_ns
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeGuard, cast
+from typing import TYPE_CHECKING, cast
 
 from pydantic_ai.messages import ModelRequest, ModelResponse, UserPromptPart, repair_messages
 
-from launchpad.models.agents.prepared import is_looked_up
-
 if TYPE_CHECKING:
-    from pydantic_ai import ModelSettings
     from pydantic_ai.messages import ModelMessage
-    from pydantic_ai.models import ModelRequestParameters, StreamedResponse
+    from pydantic_ai.models import StreamedResponse
 
     from launchpad.models.agents.plain_response import PlainResponse
+    from launchpad.models.agents.questions import Question, Questions
     from launchpad.models.agents.request import AgentRequest, Plain
-    from launchpad.models.agents.streaming_model import StreamingModel
     from launchpad.models.live.stream import LiveStream
     from launchpad.models.openai_compatible.stream import ChatStream
 
-__all__ = ["Expected", "Question", "Questions", "awaited_request"]
-
-_SAID = frozenset({"user_prompt", "message_history", "deps", "infer_name"})
-"""The parameters of runs whose requests may be expected."""
-_MOST = 256
-
-
-@dataclass(frozen=True, slots=True)
-class Question:
-    """What an agent's request has beside its conversation: `settings` are without the client's."""
-
-    parameters: ModelRequestParameters
-    settings: ModelSettings | None
-    instructions: str | None
-
-
-class Questions:
-    """What the runs of one agent ask `model` first, learnt from those before.
-
-    `are_read_live`: whether nodes read the agent's answers as `LiveStream`s, which need no run;
-    None until one was read. Not with a pydantic-ai whose results nobody has looked into.
-    """
-
-    def __init__(self, model: StreamingModel) -> None:
-        self.model = model
-        self.are_read_live: bool | None = None if is_looked_up() else False
-        self.question: Question | None = None
-        """The last that was asked as expected; one agent's are all alike."""
-        self.known: set[object] = set()
-        """Which kinds of request (`PlainRequest.key`) were asked as expected."""
-
-    def expected(self, prompt: Sequence[Any], given: Mapping[str, Any]) -> Expected | None:
-        """The request of the run of `prompt` (its one argument by place, or none) and `given`.
-
-        None where it cannot be told.
-        """
-        if self.are_read_live is False or len(prompt) > 1:
-            return None
-        if any(value is not None and name not in _SAID for name, value in given.items()):
-            return None
-        said = prompt[0] if prompt else given.get("user_prompt")
-        history: object = given.get("message_history") or ()
-        if type(said) is not str or not said or not _is_conversation(history):
-            return None
-        return Expected(self, said, list(history))
-
-
-def _is_conversation(history: object) -> TypeGuard[Sequence[ModelMessage]]:
-    if not isinstance(history, list | tuple):
-        return False
-    messages = cast("Sequence[object]", history)
-    return all(isinstance(one, ModelRequest | ModelResponse) for one in messages)
+__all__ = ["Expected", "awaited_request"]
 
 
 class Expected:
@@ -122,6 +67,21 @@ class Expected:
         """Two readers of the answer, of which the second is the run's. Only once `ask` was true."""
         return cast("tuple[LiveStream, PlainResponse]", self._answer)
 
+    @property
+    def question(self) -> Question:
+        """What was asked. Only once `ask` was true."""
+        return cast("Question", self._question)
+
+    @property
+    def kind(self) -> object:
+        """Which requests are like the one that was sent. Only once `ask` was true."""
+        return cast("Plain", self._plain)[1].key
+
+    @property
+    def model_id(self) -> str | None:
+        """The model that is asked, as messages name it."""
+        return self._questions.model.model_id
+
     def messages(self, question: Question) -> list[ModelMessage]:
         """The conversation that is sent, as the run will have it."""
         self._asks.instructions = question.instructions
@@ -145,7 +105,7 @@ class Expected:
         self._question = question
         request = self._as_of(question)
         plain = request.plain()
-        if plain is None or plain[1].key not in questions.known:
+        if plain is None or not questions.knows(plain[1].key):
             return False
         if not questions.model.leaves_alone(self._as_seen(question), question.parameters):
             return False
@@ -218,13 +178,10 @@ class Expected:
     def _learn(self, asked: AgentRequest, question: Question) -> None:
         questions = self._questions
         plain = asked.plain()
-        if plain is None or plain[1].key in questions.known:
+        if plain is None or (questions.knows(plain[1].key) and questions.question is not None):
             return
         if self._as_of(question).plain() == plain:
-            if len(questions.known) >= _MOST:
-                questions.known.clear()
-            questions.known.add(plain[1].key)
-            questions.question = question
+            questions.learn(plain[1].key, question)
 
     def _as_of(self, question: Question) -> AgentRequest:
         messages = self.messages(question)

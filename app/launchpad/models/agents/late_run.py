@@ -1,10 +1,11 @@
-"""`LateRun`: a streamed run that pydantic-ai makes when its answer's words are over.
+"""`LateRun`: a streamed run that pydantic-ai makes when its answer's words are over, if at all.
 
 What a run of data alone asks its model is known without it (`ahead`), and while its answer is read
 live it has nothing to do. So the question is asked first, the words are read, and the run begins
 when somebody asks for what only it can tell: its output, as `stream_text_deltas` does in the end.
 It is pydantic-ai's own run, unchanged; it finds its model's answer there. The first word does not
-wait for the run's begin, and an answer that waits for its next word holds no run's memory.
+wait for the run's begin, and an answer that waits for its next word holds no run's memory. Where
+nothing is left for the run to do, and that was seen before (`settled_run`), it is not made.
 """
 
 from __future__ import annotations
@@ -14,43 +15,40 @@ from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
-from pydantic_ai import Agent
 from pydantic_ai.exceptions import UserError
 from pydantic_ai.messages import ModelRequest, UserPromptPart
 from pydantic_ai.result import StreamedRunResult
 
-from launchpad.models.agents.ahead import Expected, Questions
+from launchpad.models.agents.ahead import Expected
 from launchpad.models.agents.counting import count_unread
+from launchpad.models.agents.followed import is_followed
 from launchpad.models.agents.forgotten import end_forgotten_task
 from launchpad.models.agents.own_task import InOwnTask
 from launchpad.models.agents.streaming_model import make_known, make_unknown
 from launchpad.models.agents.unmade import Unmade
-from launchpad.models.private_names import private_name
 
 if TYPE_CHECKING:
     from weakref import ref
 
     from pydantic_ai.messages import ModelMessage
+    from pydantic_ai.run import AgentRunResult
 
+    from launchpad.models.agents.questions import Questions
     from launchpad.models.live.stream import LiveStream
 
 __all__ = ["LateRun"]
-
-_captured = private_name("_agent_graph", "get_captured_run_messages")
 
 
 class LateRun:
     """In place of `agent.run_stream(*prompt, **given)`, which it enters at once where it has to."""
 
-    def __init__(
-        self, agent: Agent[Any, Any], questions: Questions, *prompt: Any, **given: Any
-    ) -> None:
-        self._agent = agent
+    def __init__(self, questions: Questions, *prompt: Any, **given: Any) -> None:
+        self._agent = questions.agent
         self._questions = questions
         self._prompt = prompt
         self._given = given
         self._expected = expected = None
-        if not _is_followed(agent):
+        if not is_followed(self._agent):
             self._expected = expected = questions.expected(prompt, given)
         if expected is not None:
             ids = {"run_id": expected.run_id, "conversation_id": expected.conversation_id}
@@ -122,7 +120,7 @@ class LateRun:
             return self._become(unmade, await self._enter_over(unmade, apart=True))
 
     async def finish(self) -> Any:
-        """Make the whole run, and give its output.
+        """Make the whole run, if there is need of it, and give its output.
 
         It is entered and left here, as it may be within scopes that the node's own code has opened.
         Several tasks may ask for it, and one of them may go away: the next makes the run anew.
@@ -146,7 +144,10 @@ class LateRun:
             self._result = unmade
             raise
         if whole is not None:
-            result = self._become(unmade, whole)
+            messages = whole.all_messages()
+            new = len(messages) - len(whole.new_messages())
+            result = self._become(unmade, StreamedRunResult(messages, new, run_result=whole))
+            self._questions.settled.learn(cast("Expected", self._expected), whole)
             output = await result.get_output()
         else:
             result = self._become(unmade, await self._enter_over(unmade))
@@ -157,27 +158,29 @@ class LateRun:
         self._complete_early_messages()
         return output
 
-    async def _whole(self) -> StreamedRunResult[Any, Any] | None:
-        """Make the run of an answer that is complete: `run` costs less than a stream.
+    async def _whole(self) -> AgentRunResult[Any] | None:
+        """The whole run's result where the answer is complete, made if it has to be.
 
-        None where it fails: what `run_stream` says of the answer, another thing, is to be raised.
+        `run` costs less than a stream. None where it fails: what `run_stream` says of the answer,
+        another thing, is to be raised.
         """
         expected = cast("Expected", self._expected)
-        try:
-            with expected.awaited():
-                made = await self._agent.run(*self._prompt, **self._given)
-        except BaseException as error:
-            expected.is_met = False
-            if isinstance(error, Exception):
-                return None
-            raise
+        # Somebody may have begun to follow it meanwhile.
+        is_seen = is_followed(self._agent)
+        made = None if is_seen else self._questions.settled.result(expected)
+        if made is None:
+            try:
+                with expected.awaited():
+                    made = await self._agent.run(*self._prompt, **self._given)
+            except BaseException as error:
+                expected.is_met = False
+                if isinstance(error, Exception):
+                    return None
+                raise
         count_unread(*expected.answer)
         self._forget_answer(expected)
         await expected.close()
-        messages = made.all_messages()
-        return StreamedRunResult(
-            messages, len(messages) - len(made.new_messages()), run_result=made
-        )
+        return made
 
     @property
     def is_left(self) -> bool:
@@ -241,21 +244,3 @@ class LateRun:
         if unmade is not None:
             await expected.close(kind, error, trace)
         return None
-
-
-def _is_followed(agent: Agent[Any, Any]) -> bool:
-    """Whether somebody follows what runs do here: by traces, or by `capture_run_messages`.
-
-    pydantic-ai does not say so in public. Where it is not known, anybody may follow.
-    """
-    traced = agent.instrument
-    if traced is None:
-        # What `Agent.instrument_all` has set.
-        traced = getattr(Agent, "_instrument_default", True)
-    if traced or _captured is None:
-        return True
-    try:
-        _captured()
-    except LookupError:
-        return False
-    return True

@@ -12,9 +12,9 @@ from typing import Any, NoReturn
 from pydantic_ai import Agent
 
 from launchpad.errors import DefinitionError
-from launchpad.models.agents.ahead import Questions
 from launchpad.models.agents.late_run import LateRun
 from launchpad.models.agents.lean_runs import is_lean_run, lean_agent, may_run_lean
+from launchpad.models.agents.questions import Questions
 from launchpad.models.agents.streamed_run import StreamedRun
 from launchpad.models.agents.streaming_model import StreamingModel
 
@@ -54,7 +54,7 @@ class SharedAgent(NodeAgent):
             self._lean = lean_agent({"model": model, **arguments})
             self._lean.instrument = instrument
             if isinstance(model, StreamingModel):
-                self._questions = Questions(model)
+                self._questions = Questions(self._lean, model)
         self._is_built = True
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -83,7 +83,7 @@ class SharedAgent(NodeAgent):
         if lean is None:
             return super()._run_stream_for(given)
         questions = self._questions
-        return lean.run_stream if questions is None else partial(LateRun, lean, questions)
+        return lean.run_stream if questions is None else partial(LateRun, questions)
 
     def _lean_for(self, given: Mapping[str, Any]) -> Agent[Any, Any] | None:
         return None if _overridden.get() or not is_lean_run(given) else self._lean

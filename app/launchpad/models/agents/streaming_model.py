@@ -26,9 +26,10 @@ from pydantic_ai.capabilities import AbstractCapability, CombinedCapability
 from pydantic_ai.messages import ModelRequest
 from pydantic_ai.models import Model, ModelRequestParameters, StreamedResponse
 
-from launchpad.models.agents.ahead import Question, awaited_request
+from launchpad.models.agents.ahead import awaited_request
 from launchpad.models.agents.counting import CountingModel, count_unread
 from launchpad.models.agents.prepared import Untouched
+from launchpad.models.agents.questions import Question
 from launchpad.models.agents.request import AgentRequest
 from launchpad.models.live.stream import LiveStream
 from launchpad.models.scope import (
