@@ -8,17 +8,19 @@ from __future__ import annotations
 import asyncio
 import inspect
 import re
+from typing import Any
 
 import pydantic_ai
 import pytest
-from pydantic_ai import Agent, _framing, _special_tokens
-from pydantic_ai._agent_graph import get_captured_run_messages
+from pydantic_ai import Agent, AgentRunResult, RunUsage, _framing, _special_tokens
+from pydantic_ai._agent_graph import GraphAgentState, get_captured_run_messages
+from pydantic_ai.messages import ModelRequest, UserPromptPart
 from pydantic_ai.models import StreamedResponse
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.models.test import TestModel
 from pydantic_ai.result import StreamedRunResult
 
-from launchpad.models.agents import followed, prepared
+from launchpad.models.agents import followed, prepared, settled_run
 from launchpad.models.agents.unmade import Unmade
 from launchpad.models.openai_compatible import special_tokens
 
@@ -73,6 +75,18 @@ def test_whoever_follows_a_run_is_found_where_we_look() -> None:
     assert Agent().instrument is None
     with pytest.raises(LookupError):
         get_captured_run_messages()
+
+
+def test_a_result_is_made_of_a_state_that_tells_what_we_give_it() -> None:
+    # launchpad/models/agents/settled_run.py
+    assert settled_run._State is GraphAgentState
+    said: list[Any] = [ModelRequest(parts=[UserPromptPart("Hi")])]
+    state = settled_run._State(
+        message_history=said, usage=RunUsage(requests=1), run_id="a", conversation_id="b"
+    )
+    result = AgentRunResult("c", _state=state, _new_message_index=0)
+    assert (result.new_messages(), result.usage) == (said, RunUsage(requests=1))
+    assert (result.run_id, result.conversation_id) == ("a", "b")
 
 
 def test_special_tokens_are_broken_by_the_function_that_we_ask() -> None:

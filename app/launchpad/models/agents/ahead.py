@@ -48,10 +48,10 @@ class Expected:
         self.run_id = _uuid7()
         ids = [one.conversation_id for one in reversed(history) if one.conversation_id is not None]
         self.conversation_id = ids[0] if ids else _uuid7()
-        self.asked_at = datetime.now(tz=UTC)
+        self._asked_at = datetime.now(tz=UTC)
         self._asks = ModelRequest(
-            [UserPromptPart(prompt, timestamp=self.asked_at)],
-            timestamp=self.asked_at,
+            [UserPromptPart(prompt, timestamp=self._asked_at)],
+            timestamp=self._asked_at,
             run_id=self.run_id,
             conversation_id=self.conversation_id,
         )
@@ -86,6 +86,14 @@ class Expected:
         """The conversation that is sent, as the run will have it."""
         self._asks.instructions = question.instructions
         return [*self.history, self._asks]
+
+    def note_time(self, messages: list[ModelMessage]) -> None:
+        """Have the run's own `messages` say when the request was sent."""
+        for message in messages:
+            if isinstance(message, ModelRequest):
+                message.timestamp = self._asked_at
+                for part in message.parts:
+                    cast("UserPromptPart", part).timestamp = self._asked_at
 
     def _as_seen(self, question: Question) -> list[ModelMessage]:
         """The same as the run's model is to see it: pydantic-ai merges neighbours on one side."""

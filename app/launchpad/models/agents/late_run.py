@@ -16,7 +16,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
 from pydantic_ai.exceptions import UserError
-from pydantic_ai.messages import ModelRequest, UserPromptPart
 from pydantic_ai.result import StreamedRunResult
 
 from launchpad.models.agents.ahead import Expected
@@ -147,7 +146,6 @@ class LateRun:
             messages = whole.all_messages()
             new = len(messages) - len(whole.new_messages())
             result = self._become(unmade, StreamedRunResult(messages, new, run_result=whole))
-            self._questions.settled.learn(cast("Expected", self._expected), whole)
             output = await result.get_output()
         else:
             result = self._become(unmade, await self._enter_over(unmade))
@@ -177,6 +175,8 @@ class LateRun:
                 if isinstance(error, Exception):
                     return None
                 raise
+            expected.note_time(made.new_messages())
+            self._questions.settled.learn(expected, made)
         count_unread(*expected.answer)
         self._forget_answer(expected)
         await expected.close()
@@ -197,12 +197,7 @@ class LateRun:
         self, unmade: StreamedRunResult[Any, Any], made: StreamedRunResult[Any, Any]
     ) -> StreamedRunResult[Any, Any]:
         """Let the result that the node has be the run's own."""
-        asked_at = cast("Expected", self._expected).asked_at
-        for message in made.new_messages():
-            if isinstance(message, ModelRequest):
-                message.timestamp = asked_at
-                for part in message.parts:
-                    cast("UserPromptPart", part).timestamp = asked_at
+        cast("Expected", self._expected).note_time(made.new_messages())
         self._early_messages = unmade.all_messages()
         # A cancelled one has noted the answer so far.
         self._early_count = 2 if unmade.is_complete else 1
