@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import os
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from functools import lru_cache
 from pathlib import Path
 from types import FunctionType
-from typing import Any
+from typing import Any, cast
 
 import pydantic_ai
 from pydantic_ai import Agent
@@ -20,6 +21,15 @@ __all__ = ["is_followed"]
 _RUNS = ("run", "run_stream", "iter")
 _OWN = f"{Path(pydantic_ai.__file__).parent}{os.sep}"
 """Where the code of pydantic-ai's runs lies."""
+
+
+@asynccontextmanager
+async def _opened() -> AsyncGenerator[None]:
+    yield
+
+
+_OPENER: object = cast("Any", _opened).__code__
+"""What `asynccontextmanager` puts around a function, as pydantic-ai has it around its own."""
 
 _captured = private_name("_agent_graph", "get_captured_run_messages")
 
@@ -47,10 +57,18 @@ def is_followed(agent: Agent[Any, Any]) -> bool:
     return True
 
 
+def _is_own(method: object) -> bool:
+    """Whether a method of pydantic-ai's is as it came: what is put around one has other code.
+
+    An object in a function's place may say that it equals the function, or have no hash.
+    """
+    return type(method) is FunctionType and _is_own_function(method)
+
+
 @lru_cache(maxsize=16)
-def _is_own(method: Any) -> bool:
-    """Whether a method of pydantic-ai's is as it came: what is put around one has other code."""
-    while type(method) is FunctionType and method.__code__.co_filename == contextlib.__file__:
+def _is_own_function(function: FunctionType) -> bool:
+    inner: object = function
+    while type(inner) is FunctionType and inner.__code__ is _OPENER:
         # `__wrapped__` may name another function than the one that is called.
-        method = inspect.getclosurevars(method).nonlocals.get("func")
-    return type(method) is FunctionType and method.__code__.co_filename.startswith(_OWN)
+        inner = inspect.getclosurevars(inner).nonlocals.get("func")
+    return type(inner) is FunctionType and inner.__code__.co_filename.startswith(_OWN)
