@@ -11,14 +11,15 @@ import re
 
 import pydantic_ai
 import pytest
-from pydantic_ai import Agent, _framing, _special_tokens
+from pydantic_ai import Agent, _framing, _instrumentation, _special_tokens
 from pydantic_ai._agent_graph import get_captured_run_messages
 from pydantic_ai.models import StreamedResponse
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.models.test import TestModel
 from pydantic_ai.result import StreamedRunResult
+from pydantic_ai.run import AgentRun
 
-from launchpad.models.agents import followed, prepared
+from launchpad.models.agents import followed, prepared, settled_run
 from launchpad.models.agents.unmade import Unmade
 from launchpad.models.openai_compatible import special_tokens
 
@@ -73,6 +74,12 @@ def test_whoever_follows_a_run_is_found_where_we_look() -> None:
     assert Agent().instrument is None
     with pytest.raises(LookupError):
         get_captured_run_messages()
+
+
+def test_the_span_that_a_result_names_is_told_by_the_function_that_we_ask() -> None:
+    # launchpad/models/agents/settled_run.py
+    assert settled_run._traceparent is _instrumentation.current_otel_traceparent
+    assert "self._traceparent(required=False)" in inspect.getsource(AgentRun.result.fget)
 
 
 def test_special_tokens_are_broken_by_the_function_that_we_ask() -> None:

@@ -44,7 +44,8 @@ class Expected:
     def __init__(self, questions: Questions, prompt: str, history: list[ModelMessage]) -> None:
         self._questions = questions
         self.history = history
-        """The list is its own: nobody else adds to it."""
+        """As it was given; the list is its own: nobody else adds to it."""
+        self._alternates = all(type(one) is not type(then) for one, then in pairwise(history))
         self.run_id = _uuid7()
         ids = [one.conversation_id for one in reversed(history) if one.conversation_id is not None]
         self.conversation_id = ids[0] if ids else _uuid7()
@@ -83,15 +84,20 @@ class Expected:
         return self._questions.model.model_id
 
     def messages(self, question: Question) -> list[ModelMessage]:
-        """The conversation that is sent, as the run will have it."""
+        """The conversation that is sent, as the run will have it.
+
+        pydantic-ai merges neighbours on one side: the history's in the run, and the request with
+        what stands before it only for the model.
+        """
         self._asks.instructions = question.instructions
-        return [*self.history, self._asks]
+        before = self.history if self._alternates else _merged(self.history)
+        return [*before, self._asks]
 
     def _as_seen(self, question: Question) -> list[ModelMessage]:
-        """The same as the run's model is to see it: pydantic-ai merges neighbours on one side."""
+        """The same as the run's model is to see it."""
         messages = self.messages(question)
-        alternate = all(type(one) is not type(then) for one, then in pairwise(messages))
-        return messages if alternate else repair_messages(messages, repair_last_response=False)
+        alternate = len(messages) == 1 or not isinstance(messages[-2], ModelRequest)
+        return messages if alternate else _merged(messages)
 
     async def ask(self) -> bool:
         """Send the request, if it is known; whether its `answer` can be read before the run.
@@ -196,6 +202,10 @@ class Expected:
     ) -> None:
         """Close the answer, if the run has not been given it."""
         await self._stack.__aexit__(kind, error, trace)
+
+
+def _merged(messages: list[ModelMessage]) -> list[ModelMessage]:
+    return repair_messages(messages, repair_last_response=False)
 
 
 def _uuid7() -> str:

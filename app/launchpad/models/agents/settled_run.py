@@ -14,12 +14,16 @@ from pydantic_ai.messages import ModelResponse, TextPart
 from pydantic_ai.run import AgentRunResult
 from pydantic_ai.usage import RunUsage
 
+from launchpad.models.private_names import private_name
+
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelMessage
 
     from launchpad.models.agents.ahead import Expected
 
 __all__ = ["SettledRuns"]
+
+_traceparent = private_name("_instrumentation", "current_otel_traceparent")
 
 _MOST = 256
 _TOLD = ("usage", "metadata", "run_id", "conversation_id")
@@ -50,12 +54,14 @@ class SettledRuns:
 
 
 def _kind(expected: Expected, answer: ModelResponse) -> object:
-    return expected.kind, answer.finish_reason
+    # A price that is not for tokens is known where they were not counted, too: it is the model's.
+    uncounted = answer.model_name if answer.usage.unmeasured_requests else None
+    return expected.kind, answer.finish_reason, uncounted
 
 
 def _result(expected: Expected, answer: ModelResponse) -> AgentRunResult[str] | None:
     """The result with this `answer`; None where a run may have more to say."""
-    if expected.question.parameters.output_mode != "text":
+    if expected.question.parameters.output_mode != "text" or _traceparent is None:
         return None
     if any(map(_has_workspace, expected.history)):
         return None
@@ -77,6 +83,8 @@ def _result(expected: Expected, answer: ModelResponse) -> AgentRunResult[str] | 
     state.run_id = expected.run_id
     state.conversation_id = expected.conversation_id
     vars(result)["_new_message_index"] = len(messages) - 2
+    # The application's own span, where one is open: there are traces that agents have no part in.
+    vars(result)["_traceparent_value"] = _traceparent()
     return result
 
 
