@@ -170,16 +170,20 @@ class Expected:
         return self.answer[1].get()
 
     def _meet(self, asked: AgentRequest) -> None:
-        if self._request is None or not self._is_expected(asked.plain()):
+        if self._request is None or not self._is_expected(asked, self._request):
             self._questions.are_read_live = False
             raise RuntimeError("An agent's run has not asked what was expected of it.")
         self._request.go_on_as(asked)
 
-    def _is_expected(self, asked: Plain | None) -> bool:
-        if asked == self._plain or self._question is None:
-            return asked == self._plain
-        # Somebody has changed a message of the history meanwhile: it was answered as it was.
-        return asked == self._as_of(self._question).plain()
+    def _is_expected(self, asked: AgentRequest, sent: AgentRequest) -> bool:
+        plain = asked.plain()
+        if plain == self._plain or self._question is None:
+            return plain == self._plain
+        # Somebody has changed a message of the history meanwhile, or the settings of all runs: it
+        # was answered as it was.
+        if self._questions.question is not self._question:
+            plain = asked.with_settings_of(sent).plain()
+        return plain == self._as_of(self._question).plain()
 
     def _learn(self, asked: AgentRequest, question: Question) -> None:
         questions = self._questions
