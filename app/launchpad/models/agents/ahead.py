@@ -3,7 +3,8 @@
 pydantic-ai takes a millisecond from a run's begin to its request. But the first request of a run
 of data alone (`lean_runs`) follows from its prompt and history, and from what is alike in all runs
 of its agent. Once a run has asked what was expected of it, the next one's question can be sent
-without it, and the run meets the open answer (`late_run`). What a run asks is compared each time.
+without it, and the run meets the open answer (`late_run`). What a run asks is compared each time
+that one is made.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class Expected:
         self._questions = questions
         self.history = history
         """As it was given; the list is its own: nobody else adds to it."""
-        self._alternates = all(type(one) is not type(then) for one, then in pairwise(history))
+        self._before = _in_run(history)
         self.run_id = _uuid7()
         ids = [one.conversation_id for one in reversed(history) if one.conversation_id is not None]
         self.conversation_id = ids[0] if ids else _uuid7()
@@ -90,8 +91,7 @@ class Expected:
         what stands before it only for the model.
         """
         self._asks.instructions = question.instructions
-        before = self.history if self._alternates else _merged(self.history)
-        return [*before, self._asks]
+        return [*self._before, self._asks]
 
     def _as_seen(self, question: Question) -> list[ModelMessage]:
         """The same as the run's model is to see it."""
@@ -181,6 +181,7 @@ class Expected:
             return plain == self._plain
         # Somebody has changed a message of the history meanwhile, or the settings of all runs: it
         # was answered as it was.
+        self._before = _in_run(self.history)
         if self._questions.question is not self._question:
             plain = asked.with_settings_of(sent).plain()
         return plain == self._as_of(self._question).plain()
@@ -206,6 +207,12 @@ class Expected:
     ) -> None:
         """Close the answer, if the run has not been given it."""
         await self._stack.__aexit__(kind, error, trace)
+
+
+def _in_run(history: list[ModelMessage]) -> list[ModelMessage]:
+    """A history as a run has it; the same list where that is as it was given."""
+    alternates = all(type(one) is not type(then) for one, then in pairwise(history))
+    return history if alternates else _merged(history)
 
 
 def _merged(messages: list[ModelMessage]) -> list[ModelMessage]:
