@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from functools import lru_cache
 from pathlib import Path
 from types import FunctionType
-from typing import Any, cast
+from typing import Any
 
 import pydantic_ai
 from pydantic_ai import Agent
@@ -28,7 +28,7 @@ async def _opened() -> AsyncGenerator[None]:
     yield
 
 
-_OPENER: object = cast("Any", _opened).__code__
+_OPENER: object = getattr(_opened, "__code__", None)
 """What `asynccontextmanager` puts around a function, as pydantic-ai has it around its own."""
 
 _captured = private_name("_agent_graph", "get_captured_run_messages")
@@ -48,8 +48,11 @@ def is_followed(agent: Agent[Any, Any]) -> bool:
     if traced or _captured is None or agent.root_capability.capabilities:
         return True
     kind = type(agent)
-    if not all(_is_own(getattr(kind, name)) for name in _RUNS):
-        return True
+    for name in _RUNS:
+        method = getattr(kind, name)
+        # An object in a function's place may say that it equals the function, or have no hash.
+        if type(method) is not FunctionType or not _is_own(method):
+            return True
     try:
         _captured()
     except LookupError:
@@ -57,16 +60,9 @@ def is_followed(agent: Agent[Any, Any]) -> bool:
     return True
 
 
-def _is_own(method: object) -> bool:
-    """Whether a method of pydantic-ai's is as it came: what is put around one has other code.
-
-    An object in a function's place may say that it equals the function, or have no hash.
-    """
-    return type(method) is FunctionType and _is_own_function(method)
-
-
 @lru_cache(maxsize=16)
-def _is_own_function(function: FunctionType) -> bool:
+def _is_own(function: FunctionType) -> bool:
+    """Whether a method of pydantic-ai's is as it came: what is put around one has other code."""
     inner: object = function
     while type(inner) is FunctionType and inner.__code__ is _OPENER:
         # `__wrapped__` may name another function than the one that is called.

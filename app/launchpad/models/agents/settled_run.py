@@ -37,11 +37,15 @@ class SettledRuns:
 
     def result(self, expected: Expected) -> AgentRunResult[str] | None:
         """The result of a run whose answer is complete; None where it is to be made."""
+        if not _gives_text(expected):
+            return None
         answer = expected.answer[1].get()
         return _result(expected, answer) if _kind(expected, answer) in self._known else None
 
     def learn(self, expected: Expected, made: AgentRunResult[Any]) -> None:
         """Take note of what the run has `made`."""
+        if not _gives_text(expected):
+            return
         answer = expected.answer[1].get()
         kind = _kind(expected, answer)
         if kind in self._known:
@@ -53,6 +57,10 @@ class SettledRuns:
             self._known.add(kind)
 
 
+def _gives_text(expected: Expected) -> bool:
+    return expected.question.parameters.output_mode == "text"
+
+
 def _kind(expected: Expected, answer: ModelResponse) -> object:
     # A price that is not for tokens is known where they were not counted, too: it is the model's.
     uncounted = answer.model_name if answer.usage.unmeasured_requests else None
@@ -61,9 +69,7 @@ def _kind(expected: Expected, answer: ModelResponse) -> object:
 
 def _result(expected: Expected, answer: ModelResponse) -> AgentRunResult[str] | None:
     """The result with this `answer`; None where a run may have more to say."""
-    if expected.question.parameters.output_mode != "text" or _traceparent is None:
-        return None
-    if any(map(_has_workspace, expected.history)):
+    if _traceparent is None or any(map(_has_workspace, expected.history)):
         return None
     answer.run_id = expected.run_id
     answer.conversation_id = expected.conversation_id
