@@ -44,6 +44,10 @@ NODE = Run("node", history=HISTORY)
 Look = Callable[[Any, Any], Awaitable[Any]]
 
 
+class Named(BaseModel):
+    name: str
+
+
 async def read(live: Any, *, enough: bool = True) -> None:
     async for _ in live.batches("N", structured=False):
         pass
@@ -369,6 +373,34 @@ def test_a_message_may_be_changed_meanwhile() -> None:
     ask = looking(look, message_history=history)
     _, found = both_ways(saying(ANSWER), ask, NODE.warm, times=2)
     assert found == [(False, "a b"), (False, "a b")]
+
+
+@pytest.mark.parametrize("way", ["get_output", "stream_output"])
+def test_settings_of_all_runs_may_be_changed_meanwhile(way: str) -> None:
+    document = [*text('{"name":', ' "Ann"}'), STOP, usage(3, 9), DONE]
+
+    async def main() -> None:
+        async with upstream(saying(document)) as server:
+            config = {"output_type": Named, "model_settings": {"temperature": 0.5}}
+            node = Run("node", **config)
+            for _ in range(3):
+                await node.ask(server)
+            agent = server.agent(QUICK, **node.config)
+            async with agent.run_stream("Hi") as result:
+                live = live_stream(result.run_id)
+                assert live is not None
+                await read(live)
+                agent.model_settings["temperature"] = 0.25
+                if way == "get_output":
+                    assert await result.get_output() == Named(name="Ann")
+                else:
+                    outputs = [one async for one in result.stream_output(debounce_by=None)]
+                    assert outputs[-1] == Named(name="Ann")
+            await node.ask(server)
+            assert [call.body["temperature"] for call in server.calls] == [0.5] * 4 + [0.25]
+            await aclose_clients()
+
+    asyncio.run(main())
 
 
 def test_a_run_that_asks_something_else_fails_and_is_the_last_that_is_late() -> None:

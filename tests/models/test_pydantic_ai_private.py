@@ -12,13 +12,14 @@ from typing import Any
 
 import pydantic_ai
 import pytest
-from pydantic_ai import Agent, AgentRunResult, RunUsage, _framing, _special_tokens
+from pydantic_ai import Agent, AgentRunResult, RunUsage, _framing, _instrumentation, _special_tokens
 from pydantic_ai._agent_graph import GraphAgentState, get_captured_run_messages
 from pydantic_ai.messages import ModelRequest, UserPromptPart
 from pydantic_ai.models import StreamedResponse
 from pydantic_ai.models.openai import OpenAIChatModel
 from pydantic_ai.models.test import TestModel
 from pydantic_ai.result import StreamedRunResult
+from pydantic_ai.run import AgentRun
 
 from launchpad.models.agents import followed, prepared, settled_run
 from launchpad.models.agents.unmade import Unmade
@@ -87,6 +88,12 @@ def test_a_result_is_made_of_a_state_that_tells_what_we_give_it() -> None:
     result = AgentRunResult("c", _state=state, _new_message_index=0)
     assert (result.new_messages(), result.usage) == (said, RunUsage(requests=1))
     assert (result.run_id, result.conversation_id) == ("a", "b")
+
+
+def test_the_span_that_a_result_names_is_told_by_the_function_that_we_ask() -> None:
+    # launchpad/models/agents/settled_run.py
+    assert settled_run._traceparent is _instrumentation.current_otel_traceparent
+    assert "self._traceparent(required=False)" in inspect.getsource(AgentRun.result.fget)
 
 
 def test_special_tokens_are_broken_by_the_function_that_we_ask() -> None:

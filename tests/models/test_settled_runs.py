@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import functools
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+import copy
+from collections.abc import Sequence
 from dataclasses import replace
+from decimal import Decimal
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from genai_prices import data_snapshot
+from genai_prices.data_snapshot import DataSnapshot, get_snapshot
+from genai_prices.types import ModelPrice
+from opentelemetry.sdk.trace import TracerProvider
+from pydantic import BaseModel, TypeAdapter
 from pydantic_ai import Agent, agent, capture_run_messages
 from pydantic_ai.capabilities import Hooks
 from pydantic_ai.messages import (
@@ -20,6 +24,7 @@ from pydantic_ai.messages import (
     TextPart,
     UserPromptPart,
 )
+from pydantic_ai.run import AgentRunResult
 from pydantic_ai.workspaces import WorkspaceRef
 from tests.models.plain_ways import QUICK, Run, both_ways, plain, saying
 from tests.models.upstream import DONE, STOP, Call, Upstream, chunk, event, text, upstream, usage
@@ -152,6 +157,49 @@ def test_all_of_the_result_is_as_pydantic_ai_makes_it() -> None:
     assert [one[:9] for one in found] == [usual[:9]] * 2
 
 
+def test_a_conversation_is_merged_where_one_that_needs_no_merging_was_seen() -> None:
+    first, answer = HISTORY
+    two = ModelRequest([UserPromptPart("And"), UserPromptPart("Before")], conversation_id="talk")
+    apart = [ModelRequest([part], conversation_id="talk") for part in two.parts]
+    silent = ModelRequest([], conversation_id="talk")
+    said, named = [TextPart("Then.")], {"model_name": "scripted-1", "conversation_id": "talk"}
+    for seen, given in (
+        ([two, answer], [*apart, answer]),
+        (HISTORY, [silent, first, answer]),
+        ([first, ModelResponse(said, **named), ModelResponse(said, **named)], [*HISTORY, answer]),
+    ):
+
+        async def look(server: Upstream, given: Sequence[ModelMessage] = given) -> Any:
+            result = await ask(server, history=given)
+            all_of_it = [plain(one) for one in result.all_messages()]
+            return all_of_it, len(result.new_messages()), server.calls[-1].body["messages"]
+
+        async def warm(server: Upstream, seen: Sequence[ModelMessage] = seen) -> Any:
+            return await ask(server, history=seen)
+
+        usual, found = both_ways(saying(ANSWER), look, warm)
+        assert found == [usual, usual]
+
+
+def test_a_result_names_the_span_that_its_application_has_open() -> None:
+    tracer = TracerProvider().get_tracer("application")
+
+    async def look(server: Upstream) -> Any:
+        with tracer.start_as_current_span("request") as span:
+            result = await ask(server)
+        trace_id = f"{span.get_span_context().trace_id:032x}"
+        stored = TypeAdapter(AgentRunResult).dump_python(result.result)
+        return trace_id in stored["traceparent"]
+
+    usual, found = both_ways(saying(ANSWER), look, ask)
+    assert found == [usual, usual] == [True, True]
+
+
+def test_runs_below_an_applications_span_are_settled_too(graphs: list[str]) -> None:
+    with TracerProvider().get_tracer("application").start_as_current_span("process"):
+        assert made(graphs, *[ANSWER] * 5) == [1, 1, 1, 0, 0]
+
+
 def test_what_an_answer_costs_is_filled_in() -> None:
     async def look(server: Upstream) -> Any:
         result = await ask(server, model_provider=ModelProvider.OPENAI, model_name="gpt-4o")
@@ -161,6 +209,32 @@ def test_what_an_answer_costs_is_filled_in() -> None:
     usual, found = both_ways(saying(named), look, look)
     assert found == [usual, usual]
     assert usual[1] > 0
+
+
+def test_what_each_request_costs_is_filled_in_where_nobody_counted_its_tokens(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    openai = copy.deepcopy(get_snapshot().find_provider(None, "openai", None))
+    prices = DataSnapshot([openai], from_auto_update=False)
+    _, priced = prices.find_provider_model("gpt-4o", None, "openai", None)
+    priced.prices = ModelPrice(requests_kcount=Decimal(5))
+    monkeypatch.setattr(data_snapshot, "_custom_snapshot", prices)
+    found: list[Any] = []
+
+    async def main() -> None:
+        async def script(call: Call) -> None:
+            model = call.body["messages"][-1]["content"].encode()
+            pieces = [*text("a"), STOP, DONE]
+            await call.stream(*[one.replace(b"scripted-1", model) for one in pieces])
+
+        async with upstream(script) as server:
+            for model in ("scripted-1",) * 4 + ("gpt-4o",) * 4:
+                config = {"model_provider": ModelProvider.OPENAI, "model_name": "gpt-4o"}
+                found.append((await ask(server, model, **config)).usage.cost)
+            await aclose_clients()
+
+    asyncio.run(main())
+    assert found == [None] * 4 + [Decimal("0.005")] * 4
 
 
 def test_a_result_that_is_another_is_never_left_out() -> None:
@@ -194,34 +268,6 @@ def test_a_result_that_is_another_is_never_left_out() -> None:
                 learnt = SettledRuns()
                 learnt.learn(expected, other)
                 assert learnt.result(expected) is None, other
-            await aclose_clients()
-
-    asyncio.run(main())
-
-
-def test_who_puts_code_around_runs_sees_them_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[str] = []
-
-    async def main() -> None:
-        async with upstream(saying(ANSWER)) as server:
-            for _ in range(4):
-                await ask(server)
-            own = Agent.run_stream
-
-            @functools.wraps(own)
-            @asynccontextmanager
-            async def watched(self: Any, *prompt: Any, **given: Any) -> AsyncIterator[Any]:
-                seen.append("begins")
-                async with own(self, *prompt, **given) as result:
-                    yield result
-                seen.append("is over")
-
-            monkeypatch.setattr(Agent, "run_stream", watched)
-            await ask(server)
-            assert seen == ["begins", "is over"]
-            monkeypatch.undo()
-            await ask(server)
-            assert seen == ["begins", "is over"]
             await aclose_clients()
 
     asyncio.run(main())

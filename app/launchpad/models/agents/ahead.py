@@ -3,7 +3,8 @@
 pydantic-ai takes a millisecond from a run's begin to its request. But the first request of a run
 of data alone (`lean_runs`) follows from its prompt and history, and from what is alike in all runs
 of its agent. Once a run has asked what was expected of it, the next one's question can be sent
-without it, and the run meets the open answer (`late_run`). What a run asks is compared each time.
+without it, and the run meets the open answer (`late_run`). What a run asks is compared each time
+that one is made.
 """
 
 from __future__ import annotations
@@ -44,7 +45,8 @@ class Expected:
     def __init__(self, questions: Questions, prompt: str, history: list[ModelMessage]) -> None:
         self._questions = questions
         self.history = history
-        """The list is its own: nobody else adds to it."""
+        """As it was given; the list is its own: nobody else adds to it."""
+        self._before = _in_run(history)
         self.run_id = _uuid7()
         ids = [one.conversation_id for one in reversed(history) if one.conversation_id is not None]
         self.conversation_id = ids[0] if ids else _uuid7()
@@ -83,9 +85,13 @@ class Expected:
         return self._questions.model.model_id
 
     def messages(self, question: Question) -> list[ModelMessage]:
-        """The conversation that is sent, as the run will have it."""
+        """The conversation that is sent, as the run will have it.
+
+        pydantic-ai merges neighbours on one side: the history's in the run, and the request with
+        what stands before it only for the model.
+        """
         self._asks.instructions = question.instructions
-        return [*self.history, self._asks]
+        return [*self._before, self._asks]
 
     def note_time(self, messages: list[ModelMessage]) -> None:
         """Have the run's own `messages` say when the request was sent."""
@@ -96,10 +102,10 @@ class Expected:
                     cast("UserPromptPart", part).timestamp = self._asked_at
 
     def _as_seen(self, question: Question) -> list[ModelMessage]:
-        """The same as the run's model is to see it: pydantic-ai merges neighbours on one side."""
+        """The same as the run's model is to see it."""
         messages = self.messages(question)
-        alternate = all(type(one) is not type(then) for one, then in pairwise(messages))
-        return messages if alternate else repair_messages(messages, repair_last_response=False)
+        alternate = len(messages) == 1 or not isinstance(messages[-2], ModelRequest)
+        return messages if alternate else _merged(messages)
 
     async def ask(self) -> bool:
         """Send the request, if it is known; whether its `answer` can be read before the run.
@@ -172,16 +178,21 @@ class Expected:
         return self.answer[1].get()
 
     def _meet(self, asked: AgentRequest) -> None:
-        if self._request is None or not self._is_expected(asked.plain()):
+        if self._request is None or not self._is_expected(asked, self._request):
             self._questions.are_read_live = False
             raise RuntimeError("An agent's run has not asked what was expected of it.")
         self._request.go_on_as(asked)
 
-    def _is_expected(self, asked: Plain | None) -> bool:
-        if asked == self._plain or self._question is None:
-            return asked == self._plain
-        # Somebody has changed a message of the history meanwhile: it was answered as it was.
-        return asked == self._as_of(self._question).plain()
+    def _is_expected(self, asked: AgentRequest, sent: AgentRequest) -> bool:
+        plain = asked.plain()
+        if plain == self._plain or self._question is None:
+            return plain == self._plain
+        # Somebody has changed a message of the history meanwhile, or the settings of all runs: it
+        # was answered as it was.
+        self._before = _in_run(self.history)
+        if self._questions.question is not self._question:
+            plain = asked.with_settings_of(sent).plain()
+        return plain == self._as_of(self._question).plain()
 
     def _learn(self, asked: AgentRequest, question: Question) -> None:
         questions = self._questions
@@ -204,6 +215,16 @@ class Expected:
     ) -> None:
         """Close the answer, if the run has not been given it."""
         await self._stack.__aexit__(kind, error, trace)
+
+
+def _in_run(history: list[ModelMessage]) -> list[ModelMessage]:
+    """A history as a run has it; the same list where that is as it was given."""
+    alternates = all(type(one) is not type(then) for one, then in pairwise(history))
+    return history if alternates else _merged(history)
+
+
+def _merged(messages: list[ModelMessage]) -> list[ModelMessage]:
+    return repair_messages(messages, repair_last_response=False)
 
 
 def _uuid7() -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
 import os
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from functools import lru_cache
 from pathlib import Path
 from types import FunctionType
@@ -20,6 +21,15 @@ __all__ = ["is_followed"]
 _RUNS = ("run", "run_stream", "iter")
 _OWN = f"{Path(pydantic_ai.__file__).parent}{os.sep}"
 """Where the code of pydantic-ai's runs lies."""
+
+
+@asynccontextmanager
+async def _opened() -> AsyncGenerator[None]:
+    yield
+
+
+_OPENER: object = getattr(_opened, "__code__", None)
+"""What `asynccontextmanager` puts around a function, as pydantic-ai has it around its own."""
 
 _captured = private_name("_agent_graph", "get_captured_run_messages")
 
@@ -38,8 +48,11 @@ def is_followed(agent: Agent[Any, Any]) -> bool:
     if traced or _captured is None or agent.root_capability.capabilities:
         return True
     kind = type(agent)
-    if not all(_is_own(getattr(kind, name)) for name in _RUNS):
-        return True
+    for name in _RUNS:
+        method = getattr(kind, name)
+        # An object in a function's place may say that it equals the function, or have no hash.
+        if type(method) is not FunctionType or not _is_own(method):
+            return True
     try:
         _captured()
     except LookupError:
@@ -48,9 +61,10 @@ def is_followed(agent: Agent[Any, Any]) -> bool:
 
 
 @lru_cache(maxsize=16)
-def _is_own(method: Any) -> bool:
+def _is_own(function: FunctionType) -> bool:
     """Whether a method of pydantic-ai's is as it came: what is put around one has other code."""
-    while type(method) is FunctionType and method.__code__.co_filename == contextlib.__file__:
+    inner: object = function
+    while type(inner) is FunctionType and inner.__code__ is _OPENER:
         # `__wrapped__` may name another function than the one that is called.
-        method = inspect.getclosurevars(method).nonlocals.get("func")
-    return type(method) is FunctionType and method.__code__.co_filename.startswith(_OWN)
+        inner = inspect.getclosurevars(inner).nonlocals.get("func")
+    return type(inner) is FunctionType and inner.__code__.co_filename.startswith(_OWN)

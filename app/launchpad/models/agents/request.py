@@ -146,6 +146,18 @@ class AgentRequest:
         self._messages = other._messages
         self._run_context = other._run_context
 
+    def with_settings_of(self, other: AgentRequest) -> AgentRequest:
+        """The same request, but for its settings."""
+        return AgentRequest(
+            self._model,
+            self._messages,
+            other._settings,
+            self._parameters,
+            self._run_context,
+            self._scope,
+            listened=self._listened,
+        )
+
     def _speaks_json(self) -> bool:
         """Whether text is JSON of the agent's own output type. The client's format is its own."""
         return self._parameters.output_mode in {"native", "prompted"}

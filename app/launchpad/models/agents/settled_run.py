@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 
 __all__ = ["SettledRuns"]
 
-_MOST = 256
 _State = private_name("_agent_graph", "GraphAgentState")
+_traceparent = private_name("_instrumentation", "current_otel_traceparent")
+
+_MOST = 256
 _TOLD = ("usage", "metadata", "run_id", "conversation_id")
 
 
@@ -36,11 +38,15 @@ class SettledRuns:
 
     def result(self, expected: Expected) -> AgentRunResult[str] | None:
         """The result of a run whose answer is complete; None where it is to be made."""
+        if not _gives_text(expected):
+            return None
         answer = expected.answer[1].get()
         return _result(expected, answer) if _kind(expected, answer) in self._known else None
 
     def learn(self, expected: Expected, made: AgentRunResult[Any]) -> None:
         """Take note of what the run has `made`."""
+        if not _gives_text(expected):
+            return
         answer = expected.answer[1].get()
         kind = _kind(expected, answer)
         ours = _result(expected, answer)
@@ -50,15 +56,19 @@ class SettledRuns:
             self._known.add(kind)
 
 
+def _gives_text(expected: Expected) -> bool:
+    return expected.question.parameters.output_mode == "text"
+
+
 def _kind(expected: Expected, answer: ModelResponse) -> object:
-    return expected.kind, answer.finish_reason
+    # A price that is not for tokens is known where they were not counted, too: it is the model's.
+    uncounted = answer.model_name if answer.usage.unmeasured_requests else None
+    return expected.kind, answer.finish_reason, uncounted
 
 
 def _result(expected: Expected, answer: ModelResponse) -> AgentRunResult[str] | None:
     """The result with this `answer`; None where a run may have more to say."""
-    if _State is None or expected.question.parameters.output_mode != "text":
-        return None
-    if any(map(_has_workspace, expected.history)):
+    if _State is None or _traceparent is None or any(map(_has_workspace, expected.history)):
         return None
     answer.run_id = expected.run_id
     answer.conversation_id = expected.conversation_id
@@ -79,7 +89,14 @@ def _result(expected: Expected, answer: ModelResponse) -> AgentRunResult[str] | 
         conversation_id=expected.conversation_id,
     )
     text = "".join(cast("TextPart", part).content for part in answer.parts)
-    return AgentRunResult(text, _state=state, _new_message_index=len(messages) - 2)
+    return AgentRunResult(
+        text,
+        _state=state,
+        _new_message_index=len(messages) - 2,
+        # The application's own span, where one is open: there are traces that agents have no part
+        # in.
+        _traceparent_value=_traceparent(),
+    )
 
 
 def _has_workspace(message: ModelMessage) -> bool:
