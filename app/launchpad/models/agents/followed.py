@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
-import inspect
 import os
-from functools import lru_cache
+from collections.abc import Sequence
+from contextlib import asynccontextmanager
+from operator import attrgetter, is_
 from pathlib import Path
 from types import FunctionType
-from typing import Any
+from typing import Any, cast
 
 import pydantic_ai
 from pydantic_ai import Agent
@@ -18,8 +18,22 @@ from launchpad.models.private_names import private_name
 __all__ = ["is_followed"]
 
 _RUNS = ("run", "run_stream", "iter")
+_STEPS = (
+    "_agent_graph.UserPromptNode.run",
+    "_agent_graph.ModelRequestNode.run",
+    "_agent_graph.ModelRequestNode.stream",
+    "_agent_graph.CallToolsNode.run",
+    "_agent_graph.CallToolsNode.stream",
+    "run.AgentRun.next",
+    "run.AgentRun.__anext__",
+)
+"""What each run goes through."""
+_runs = attrgetter(*_RUNS)
+_steps = attrgetter(*_STEPS)
 _OWN = f"{Path(pydantic_ai.__file__).parent}{os.sep}"
 """Where the code of pydantic-ai's runs lies."""
+_MANAGED = cast("FunctionType", asynccontextmanager(cast("Any", None))).__code__
+"""The code of each function that `asynccontextmanager` has made. contextlib makes others."""
 
 _captured = private_name("_agent_graph", "get_captured_run_messages")
 
@@ -37,8 +51,7 @@ def is_followed(agent: Agent[Any, Any]) -> bool:
         traced = getattr(Agent, "_instrument_default", True)
     if traced or _captured is None or agent.root_capability.capabilities:
         return True
-    kind = type(agent)
-    if not all(_is_own(getattr(kind, name)) for name in _RUNS):
+    if not (vars(agent).keys().isdisjoint(_RUNS) and _is_untouched(type(agent))):
         return True
     try:
         _captured()
@@ -47,10 +60,29 @@ def is_followed(agent: Agent[Any, Any]) -> bool:
     return True
 
 
-@lru_cache(maxsize=16)
+_untouched: Sequence[Any] = [None] * (len(_RUNS) + len(_STEPS))
+"""The methods that were last found to be as they came."""
+
+
+def _is_untouched(kind: type[Agent[Any, Any]]) -> bool:
+    """Whether the methods that runs of a `kind` go through are as they came."""
+    global _untouched  # noqa: PLW0603  what is the same as before is looked at once
+    try:
+        found = (*_runs(kind), *_steps(pydantic_ai))
+    except AttributeError:
+        return False
+    # The same, not equal: what a tool puts around a function may say that it equals it.
+    if all(map(is_, found, _untouched)):
+        return True
+    if not all(map(_is_own, found)):
+        return False
+    _untouched = found
+    return True
+
+
 def _is_own(method: Any) -> bool:
     """Whether a method of pydantic-ai's is as it came: what is put around one has other code."""
-    while type(method) is FunctionType and method.__code__.co_filename == contextlib.__file__:
+    while type(method) is FunctionType and method.__code__ is _MANAGED:
         # `__wrapped__` may name another function than the one that is called.
-        method = inspect.getclosurevars(method).nonlocals.get("func")
+        (method,) = (cell.cell_contents for cell in method.__closure__ or ())
     return type(method) is FunctionType and method.__code__.co_filename.startswith(_OWN)
