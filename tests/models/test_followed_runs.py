@@ -9,7 +9,11 @@ from functools import wraps
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from pydantic_ai import Agent, _agent_graph
+from pydantic_ai.models.instrumented import InstrumentationSettings
 from pydantic_ai.run import AgentRun
 from tests.models.plain_ways import QUICK, saying
 from tests.models.upstream import DONE, STOP, Upstream, text, upstream, usage
@@ -150,3 +154,28 @@ def test_who_puts_code_around_runs_sees_each_begin(
 
 def test_who_puts_code_around_each_agent_sees_its_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert seen_by(each_agent, monkeypatch) == [["begins"]] * 6
+
+
+def test_traces_that_agents_are_given_when_they_are_made_stay(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+
+    def put(patch: pytest.MonkeyPatch, seen: list[str]) -> None:
+        own = Agent.__init__
+
+        def init(self: Any, *given: Any, **named: Any) -> None:
+            own(self, *given, **named)
+            self.instrument = InstrumentationSettings(tracer_provider=provider)
+
+        patch.setattr(Agent, "__init__", init)
+        monkeypatch.setattr(exporter, "export", lambda spans: seen.extend(map(named, spans)))
+
+    def named(span: Any) -> str:
+        return str(span.name)
+
+    first, *later = seen_by(put, monkeypatch)
+    assert first == ["chat scripted", "invoke_agent Node"]
+    assert later == [first] * 5
