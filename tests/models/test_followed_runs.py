@@ -19,7 +19,7 @@ from tests.models.plain_ways import QUICK, saying
 from tests.models.upstream import DONE, STOP, Upstream, text, upstream, usage
 
 from launchpad.models import aclose_clients
-from launchpad.models.agents.streaming_model import live_stream
+from launchpad.models.agents.streaming_model import StreamingModel, live_stream
 
 ANSWER = [*text("a", " b"), STOP, usage(3, 9), DONE]
 Put = Callable[[pytest.MonkeyPatch, list[str]], None]
@@ -124,6 +124,17 @@ def drive(patch: pytest.MonkeyPatch, seen: list[str]) -> None:
     patch.setattr(AgentRun, "next", stepped)
 
 
+def models(patch: pytest.MonkeyPatch, seen: list[str]) -> None:
+    """Around what each class of models asks, as those do that look for the classes."""
+    own: Any = StreamingModel.request_stream
+
+    def asked(*given: Any) -> Any:
+        seen.append("begins")
+        return own(*given)
+
+    patch.setattr(StreamingModel, "request_stream", asked)
+
+
 def each_agent(patch: pytest.MonkeyPatch, seen: list[str]) -> None:
     """Around the methods of each that is made."""
     own = Agent.__init__
@@ -142,7 +153,7 @@ def each_agent(patch: pytest.MonkeyPatch, seen: list[str]) -> None:
     patch.setattr(Agent, "__init__", init)
 
 
-@pytest.mark.parametrize("put", [proxy, decorated, steps, drive])
+@pytest.mark.parametrize("put", [proxy, decorated, steps, drive, models])
 @pytest.mark.parametrize("before", [5, 0])
 def test_who_puts_code_around_runs_sees_each_begin(
     put: Put, before: int, monkeypatch: pytest.MonkeyPatch

@@ -13,6 +13,7 @@ from typing import Any, cast
 import pydantic_ai
 from pydantic_ai import Agent
 
+from launchpad.models.agents.streaming_model import StreamingModel
 from launchpad.models.private_names import private_name
 
 __all__ = ["is_followed"]
@@ -28,10 +29,13 @@ _STEPS = (
     "run.AgentRun.__anext__",
 )
 """What each run goes through."""
+_ASKED = ("request", "request_stream")
+"""Of its model, which is ours; tools look for the models' classes."""
 _runs = attrgetter(*_RUNS)
 _steps = attrgetter(*_STEPS)
-_OWN = f"{Path(pydantic_ai.__file__).parent}{os.sep}"
-"""Where the code of pydantic-ai's runs lies."""
+_asked = attrgetter(*_ASKED)
+_OWN = tuple(f"{Path(file).parent}{os.sep}" for file in (pydantic_ai.__file__, __file__))
+"""Where the code of pydantic-ai's runs lies, and of our models."""
 _MANAGED = cast("FunctionType", asynccontextmanager(cast("Any", None))).__code__
 """The code of each function that `asynccontextmanager` has made. contextlib makes others."""
 
@@ -60,7 +64,7 @@ def is_followed(agent: Agent[Any, Any]) -> bool:
     return True
 
 
-_untouched: Sequence[Any] = [None] * (len(_RUNS) + len(_STEPS))
+_untouched: Sequence[Any] = [None] * len((*_RUNS, *_STEPS, *_ASKED))
 """The methods that were last found to be as they came."""
 
 
@@ -68,7 +72,7 @@ def _is_untouched(kind: type[Agent[Any, Any]]) -> bool:
     """Whether the methods that runs of a `kind` go through are as they came."""
     global _untouched  # noqa: PLW0603  what is the same as before is looked at once
     try:
-        found = (*_runs(kind), *_steps(pydantic_ai))
+        found = (*_runs(kind), *_steps(pydantic_ai), *_asked(StreamingModel))
     except AttributeError:
         return False
     # The same, not equal: what a tool puts around a function may say that it equals it.
@@ -81,7 +85,7 @@ def _is_untouched(kind: type[Agent[Any, Any]]) -> bool:
 
 
 def _is_own(method: Any) -> bool:
-    """Whether a method of pydantic-ai's is as it came: what is put around one has other code."""
+    """Whether a method is as it came: what is put around one has other code."""
     while type(method) is FunctionType and method.__code__ is _MANAGED:
         # `__wrapped__` may name another function than the one that is called.
         (method,) = (cell.cell_contents for cell in method.__closure__ or ())
