@@ -5,35 +5,24 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from contextlib import asynccontextmanager
-from operator import attrgetter, is_
+from operator import is_
 from pathlib import Path
 from types import FunctionType
 from typing import Any, cast
 
 import pydantic_ai
 from pydantic_ai import Agent
+from pydantic_ai.run import AgentRun
 
 from launchpad.models.agents.streaming_model import StreamingModel
 from launchpad.models.private_names import private_name
 
 __all__ = ["is_followed"]
 
-_RUNS = ("run", "run_stream", "iter")
-_STEPS = (
-    "_agent_graph.UserPromptNode.run",
-    "_agent_graph.ModelRequestNode.run",
-    "_agent_graph.ModelRequestNode.stream",
-    "_agent_graph.CallToolsNode.run",
-    "_agent_graph.CallToolsNode.stream",
-    "run.AgentRun.next",
-    "run.AgentRun.__anext__",
-)
-"""What each run goes through."""
-_ASKED = ("request", "request_stream")
-"""Of its model, which is ours; tools look for the models' classes."""
-_runs = attrgetter(*_RUNS)
-_steps = attrgetter(*_STEPS)
-_asked = attrgetter(*_ASKED)
+_RUNS = frozenset({"run", "run_stream", "iter"})
+_Start: Any = private_name("_agent_graph", "UserPromptNode")
+_Request: Any = private_name("_agent_graph", "ModelRequestNode")
+_Answered: Any = private_name("_agent_graph", "CallToolsNode")
 _OWN = tuple(f"{Path(file).parent}{os.sep}" for file in (pydantic_ai.__file__, __file__))
 """Where the code of pydantic-ai's runs lies, and of our models."""
 _MANAGED = cast("FunctionType", asynccontextmanager(cast("Any", None))).__code__
@@ -64,7 +53,7 @@ def is_followed(agent: Agent[Any, Any]) -> bool:
     return True
 
 
-_untouched: Sequence[Any] = [None] * len((*_RUNS, *_STEPS, *_ASKED))
+_untouched: Sequence[Any] = ()
 """The methods that were last found to be as they came."""
 
 
@@ -72,11 +61,25 @@ def _is_untouched(kind: type[Agent[Any, Any]]) -> bool:
     """Whether the methods that runs of a `kind` go through are as they came."""
     global _untouched  # noqa: PLW0603  what is the same as before is looked at once
     try:
-        found = (*_runs(kind), *_steps(pydantic_ai), *_asked(StreamingModel))
+        found = (
+            kind.run,
+            kind.run_stream,
+            kind.iter,
+            _Start.run,
+            _Request.run,
+            _Request.stream,
+            _Answered.run,
+            _Answered.stream,
+            AgentRun.next,
+            AgentRun.__anext__,
+            # Tools look for the models' classes, too.
+            StreamingModel.request,
+            StreamingModel.request_stream,
+        )
     except AttributeError:
         return False
     # The same, not equal: what a tool puts around a function may say that it equals it.
-    if all(map(is_, found, _untouched)):
+    if _untouched and all(map(is_, found, _untouched)):
         return True
     if not all(map(_is_own, found)):
         return False
