@@ -72,6 +72,7 @@ def test_a_result_asks_its_stream_for_no_more_than_there_is_without_a_run() -> N
 def test_whoever_follows_a_run_is_found_where_we_look() -> None:
     # launchpad/models/agents/followed.py
     assert followed._captured is get_captured_run_messages
+    assert followed._is_untouched(Agent)
     assert Agent._instrument_default is False
     assert Agent().instrument is None
     with pytest.raises(LookupError):

@@ -85,7 +85,8 @@ def _agent(arguments: dict[str, Any], instrument: Any, *, shared: bool) -> Agent
     if shared:
         return SharedAgent(**arguments, instrument=instrument)
     agent = NodeAgent(**arguments)
-    agent.instrument = instrument
+    if instrument is not None:  # else what a tool may have set
+        agent.instrument = instrument
     return agent
 
 

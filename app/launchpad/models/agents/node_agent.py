@@ -49,12 +49,15 @@ class SharedAgent(NodeAgent):
 
     def __init__(self, model: Any, *, instrument: Any, **arguments: Any) -> None:
         super().__init__(model, **arguments)
-        self.instrument = instrument
         if may_run_lean(arguments):
             self._lean = lean_agent({"model": model, **arguments})
-            self._lean.instrument = instrument
             if isinstance(model, StreamingModel):
                 self._questions = Questions(self._lean, model)
+        # Where there is none, a tool that watches agents may have set its own.
+        if instrument is not None:
+            self.instrument = instrument
+            if self._lean is not None:
+                self._lean.instrument = instrument
         self._is_built = True
 
     def __setattr__(self, name: str, value: Any) -> None:
