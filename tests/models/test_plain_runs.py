@@ -92,7 +92,7 @@ ANSWERS: dict[str, Sequence[bytes]] = {
 @pytest.mark.parametrize("name", ANSWERS)
 def test_whoever_reads_it(name: str, cut: int, way: str) -> None:
     run = Run(way, history=HISTORY)
-    usual, learnt = both_ways(saying(ANSWERS[name], cut), run.ask, run.warm)
+    usual, learnt = both_ways(saying(ANSWERS[name], cut), run.ask, run.warm, late=False)
     assert learnt == [usual, usual]
 
 
