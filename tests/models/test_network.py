@@ -80,7 +80,8 @@ def test_certifi_s_authorities_are_not_added_to_those_that_were_chosen(
     monkeypatch.setenv(name, str(TLS / "cert.pem" if name == "SSL_CERT_FILE" else TLS))
     tls_context.cache_clear()
     chosen = tls_context().get_ca_certs(binary_form=True)
-    assert not set(theirs) <= set(chosen)
+    # Beside a folder that was chosen OpenSSL reads the system's file, where there is one.
+    assert set(chosen) == set(ssl.create_default_context().get_ca_certs(binary_form=True))
 
 
 def test_a_certificate_that_nobody_vouches_for(
