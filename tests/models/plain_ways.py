@@ -178,6 +178,21 @@ def joined_deltas(heard: Sequence[Delta]) -> list[Any]:
     return found
 
 
+async def ask_live(
+    server: Upstream, prompt: str = "Hi", history: Sequence[ModelMessage] = (), **config: Any
+) -> Any:
+    """The result that a node has which reads its answer live, and asks for the output."""
+    node = server.agent(QUICK, instructions="Be brief.", **config)
+    async with node.run_stream(prompt, message_history=list(history)) as result:
+        live = live_stream(result.run_id)
+        assert live is not None
+        live.sufficed = True
+        async for _ in live.batches("N", structured=False):
+            pass
+        await result.get_output()
+    return result
+
+
 class Run:
     """Reads one run of an agent in the way that its name says, and tells what came of it."""
 

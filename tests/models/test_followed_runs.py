@@ -15,26 +15,14 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from pydantic_ai import Agent, _agent_graph
 from pydantic_ai.models.instrumented import InstrumentationSettings
 from pydantic_ai.run import AgentRun
-from tests.models.plain_ways import QUICK, saying
-from tests.models.upstream import DONE, STOP, Upstream, text, upstream, usage
+from tests.models.plain_ways import ask_live, saying
+from tests.models.upstream import DONE, STOP, text, upstream, usage
 
 from launchpad.models import aclose_clients
-from launchpad.models.agents.streaming_model import StreamingModel, live_stream
+from launchpad.models.agents.streaming_model import StreamingModel
 
 ANSWER = [*text("a", " b"), STOP, usage(3, 9), DONE]
 Put = Callable[[pytest.MonkeyPatch, list[str]], None]
-
-
-async def ask(server: Upstream) -> None:
-    """What a node that reads its answer live asks."""
-    node = server.agent(QUICK, instructions="Be brief.")
-    async with node.run_stream("Hi") as result:
-        live = live_stream(result.run_id)
-        assert live is not None
-        live.sufficed = True
-        async for _ in live.batches("N", structured=False):
-            pass
-        await result.get_output()
 
 
 def seen_by(
@@ -45,12 +33,12 @@ def seen_by(
     async def main() -> list[list[str]]:
         async with upstream(saying(ANSWER)) as server:
             for _ in range(before):
-                await ask(server)
+                await ask_live(server)
             seen: list[str] = []
             put(patch, seen)
             found: list[list[str]] = []
             for _ in range(times):
-                await ask(server)
+                await ask_live(server)
                 found.append(list(seen))
                 seen.clear()
             await aclose_clients()

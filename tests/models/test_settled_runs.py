@@ -19,6 +19,7 @@ from pydantic_ai import Agent, agent, capture_run_messages
 from pydantic_ai.capabilities import Hooks
 from pydantic_ai.messages import (
     ModelMessage,
+    ModelMessagesTypeAdapter,
     ModelRequest,
     ModelResponse,
     TextPart,
@@ -26,7 +27,7 @@ from pydantic_ai.messages import (
 )
 from pydantic_ai.run import AgentRunResult
 from pydantic_ai.workspaces import WorkspaceRef
-from tests.models.plain_ways import QUICK, Run, both_ways, plain, saying
+from tests.models.plain_ways import QUICK, Run, ask_live, both_ways, plain, saying
 from tests.models.upstream import DONE, STOP, Call, Upstream, chunk, event, text, upstream, usage
 
 from launchpad.models import aclose_clients
@@ -63,16 +64,7 @@ def graphs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 async def ask(
     server: Upstream, prompt: str = "Hi", history: Sequence[ModelMessage] = HISTORY, **config: Any
 ) -> Any:
-    """What a node that reads its answer live has of it."""
-    node = server.agent(QUICK, instructions="Be brief.", **config)
-    async with node.run_stream(prompt, message_history=list(history)) as result:
-        live = live_stream(result.run_id)
-        assert live is not None
-        live.sufficed = True
-        async for _ in live.batches("N", structured=False):
-            pass
-        await result.get_output()
-    return result
+    return await ask_live(server, prompt, history, **config)
 
 
 def made(graphs: list[str], *answers: list[bytes], **given: Any) -> list[int]:
@@ -140,7 +132,10 @@ def test_all_of_the_result_is_as_pydantic_ai_makes_it() -> None:
             [plain(one) for one in settled.new_messages()],
             (plain(settled.response), settled.timestamp == answered.timestamp),
             (settled.workspace.attached, result.workspace.attached),
-            (len(settled.all_messages_json()) > 0, len(settled.new_messages_json()) > 0),
+            [
+                [plain(one) for one in ModelMessagesTypeAdapter.validate_json(stored)]
+                for stored in (settled.all_messages_json(), settled.new_messages_json())
+            ],
             (settled.conversation.conversation_id, settled.conversation.new_message_index),
             {asked.run_id, answered.run_id, settled.run_id} == {result.run_id},
             {asked.conversation_id, answered.conversation_id, result.conversation_id},

@@ -101,6 +101,7 @@ class LateRun:
         """As `_enter`; what was cancelled before its run begins stays cancelled."""
         cancelled = unmade.cancelled
         made = await self._enter(apart=apart)
+        cast("Expected", self._expected).note_time(made.new_messages())
         if cancelled:
             await made.cancel()
         return made
@@ -163,9 +164,8 @@ class LateRun:
         another thing, is to be raised.
         """
         expected = cast("Expected", self._expected)
-        # Somebody may have begun to follow it meanwhile.
-        is_seen = is_followed(self._agent)
-        made = None if is_seen else self._questions.settled.result(expected)
+        # Asked again: somebody may have begun to follow it meanwhile.
+        made = None if is_followed(self._agent) else self._questions.settled.result(expected)
         if made is None:
             try:
                 with expected.awaited():
@@ -197,7 +197,6 @@ class LateRun:
         self, unmade: StreamedRunResult[Any, Any], made: StreamedRunResult[Any, Any]
     ) -> StreamedRunResult[Any, Any]:
         """Let the result that the node has be the run's own."""
-        cast("Expected", self._expected).note_time(made.new_messages())
         self._early_messages = unmade.all_messages()
         # A cancelled one has noted the answer so far.
         self._early_count = 2 if unmade.is_complete else 1

@@ -58,9 +58,7 @@ class Questions:
 
         None where none was, or somebody has changed the settings of all since.
         """
-        if self._question is not None and self._settings != self._given_settings():
-            self._question = None
-        return self._question
+        return self._question if self._settings == self._given_settings() else None
 
     def knows(self, kind: object) -> bool:
         """Whether requests of this kind (`PlainRequest.key`) were asked as expected."""
