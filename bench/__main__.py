@@ -13,9 +13,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 from bench import measures, report, startup, targets
+from bench.awake import awake
 from bench.process import cores, raise_file_limit
 from bench.runner import Plan, Results, run, start_upstream
 from bench.subjects import SUBJECTS
@@ -36,6 +38,9 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder (bench/results/)")
     parser.add_argument("--plot", type=Path, help="where to draw the plot (in that folder)")
     parser.add_argument("--no-plot", action="store_true", help="draw none")
+    parser.add_argument(
+        "--halting", action="store_true", help="let idle cores halt, as a system does by itself"
+    )
     parser.add_argument(
         "--profile", action="store_true", help="say where a token's time goes, and stop"
     )
@@ -95,6 +100,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         print(profiling.run(quick=options.quick))
         return 0
+    with nullcontext(False) if options.halting else awake() as stays_awake:
+        return _measure(options, stays_awake)
+
+
+def _measure(options: argparse.Namespace, stays_awake: bool) -> int:
     all_cores = os.sched_getaffinity(0)
     plan, elsewhere = _plan(options)
     results = run(plan) if plan.measures else Results()
@@ -106,12 +116,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         found,
         rounds=plan.rounds,
         quick=plan.quick,
+        stays_awake=stays_awake,
         failures=results.failures,
         startup=started,
         floor=floor,
     )
     text += targets.markdown(found, floor or {}, started or {})
-    _write(options, results, text, found, {"floor": floor, "startup": started})
+    more = {"floor": floor, "startup": started, "awake": stays_awake}
+    _write(options, results, text, found, more)
     print("\n" + text)
     return 1 if results.failures else 0
 
@@ -121,7 +133,7 @@ def _write(
     results: Results,
     text: str,
     found: dict[str, dict[str, float]],
-    more: dict[str, dict[str, float] | None],
+    more: dict[str, object],
 ) -> None:
     folder: Path = options.output
     folder.mkdir(parents=True, exist_ok=True)

@@ -21,6 +21,7 @@ from statistics import mean, median
 import uvloop
 
 from bench.asking import ask, get
+from bench.awake import awake
 from bench.load import Call, Client, Load, connect
 from bench.process import Server, cores
 from bench.runner import start_upstream
@@ -118,7 +119,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     subject = SUBJECTS[options.subject]
     seen: list[Pair] = []
     for start in range(options.starts):
-        seen.append(_started(checkouts, subject, options.rest, start % 2 == 1))
+        with awake():
+            seen.append(_started(checkouts, subject, options.rest, start % 2 == 1))
         used, waited = (one * 1e3 for one in seen[-1])
         print(f"start {start + 1}: CPU {used:+.1f}, first token {waited:+.1f} µs", file=sys.stderr)
     cpu, first = [list(one) for one in zip(*seen, strict=True)]

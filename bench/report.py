@@ -122,6 +122,7 @@ def markdown(
     *,
     rounds: int,
     quick: bool,
+    stays_awake: bool = False,
     failures: Sequence[str] = (),
     startup: Mapping[str, float] | None = None,
     floor: Mapping[str, float] | None = None,
@@ -134,7 +135,8 @@ def markdown(
         if any(column.figure in named for column in COLUMNS)
     ]
     kind = "One quick round" if quick else f"Medians of {rounds} interleaved rounds"
-    lines = [f"{kind}; the server alone on one core. {machine()}.", ""]
+    idle = "Idle cores stayed awake." if stays_awake else "Idle cores halted."
+    lines = [f"{kind}; the server alone on one core. {idle} {machine()}.", ""]
     lines += [*table(["", *(column.title for column in COLUMNS)], rows), "", CONDITIONS]
     if any(_saturated(named) for named in found.values()):
         lines += ["", "† The clients' core was the limit: CPU a token is the server's figure."]

@@ -5,6 +5,12 @@ from __future__ import annotations
 from bench.report import markdown, medians
 
 
+def test_it_says_whether_idle_cores_halted() -> None:
+    bare = {"bare": {"tokens_per_s": 1.0}}
+    assert "Idle cores stayed awake." in markdown(bare, rounds=1, quick=True, stays_awake=True)
+    assert "Idle cores halted." in markdown(bare, rounds=1, quick=True)
+
+
 def test_medians_of_the_rounds() -> None:
     assert medians({"bare": {"tokens_per_s": [1, 9, 2]}}) == {"bare": {"tokens_per_s": 2}}
 
