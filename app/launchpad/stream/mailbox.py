@@ -14,6 +14,8 @@ DEFAULT_LIMIT = 256
 
 Act = Callable[[RunEvent | None], None]
 """Is told that there is something to take."""
+Direct = Callable[[RunEvent], bool]
+"""Takes an event that nothing waits before; False where it is to be left in the mailbox."""
 
 
 class Mailbox:
@@ -27,6 +29,7 @@ class Mailbox:
     __slots__ = (
         "_act",
         "_consumer",
+        "_direct",
         "_items",
         "_limit",
         "_producers",
@@ -41,6 +44,7 @@ class Mailbox:
         self._settling = False
         self._consumer: asyncio.Future[None] | None = None
         self._act: Act | None = None
+        self._direct: Direct | None = None
         self._producers: deque[asyncio.Future[None]] = deque()
         self.closed = False
         """No more is taken in; what is there can still be taken out."""
@@ -52,7 +56,10 @@ class Mailbox:
         items = self._items
         if self.closed:
             return False
-        if len(items) >= self._limit:
+        if not items:
+            if self._direct is not None and self._direct(event):
+                return True
+        elif len(items) >= self._limit:
             return False
         items.append(event)
         if self._act is not None:
@@ -117,13 +124,15 @@ class Mailbox:
         self._consumer = asyncio.get_running_loop().create_future()
         return self._consumer
 
-    def on_arrival(self, act: Act | None) -> None:
+    def on_arrival(self, act: Act | None, direct: Direct | None = None) -> None:
         """Call `act` where `arrival` would be done, within the call that does it. None: no more.
 
         It gets the event, or None at the end and for a poke. A waiting task has its turn later,
-        which costs a token that comes alone more than all the rest of its way from here.
+        which costs a token that comes alone more than all the rest of its way from here. `direct`
+        is asked before, and may spare an event the mailbox.
         """
         self._act = act
+        self._direct = direct
 
     async def settle(self, seconds: float) -> None:
         """Let events gather for `seconds`, but no longer than until it is full, closed or poked."""

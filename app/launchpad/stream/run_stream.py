@@ -16,7 +16,7 @@ from typing import Any, Self
 from launchpad.events import RunEvent, RunFailed
 from launchpad.stream.ending import is_end
 from launchpad.stream.failure import failed, forget
-from launchpad.stream.mailbox import DEFAULT_LIMIT, Act, Mailbox
+from launchpad.stream.mailbox import DEFAULT_LIMIT, Act, Direct, Mailbox
 
 __all__ = ["EventStream", "Producer"]
 
@@ -120,9 +120,9 @@ class EventStream:
             self._start()
         return self._mailbox.take()
 
-    def on_arrival(self, act: Act | None) -> None:
-        """See `Mailbox.on_arrival`."""
-        self._mailbox.on_arrival(act)
+    def on_arrival(self, act: Act | None, direct: Direct | None = None) -> None:
+        """See `Mailbox.on_arrival`. `direct` is asked once what `take` gives has been taken."""
+        self._mailbox.on_arrival(act, direct)
 
     async def settle(self, seconds: float) -> None:
         """Wait until `seconds` have passed, unless the run ends or the mailbox fills before."""

@@ -21,10 +21,14 @@ waits would fill no mailbox, and keep the loop from everybody else."""
 _WORDS = frozenset({TextDelta, JsonDelta, ReasoningDelta})
 
 
-class Forwarding:
-    """Calls `step` whenever `stream` has something, until that returns False.
+Say = Callable[[RunEvent], bool | None]
+"""Writes one event. False: no more for now. None: not by itself."""
 
-    For a token that comes alone, within the call that leaves it in the mailbox; for those that
+
+class Forwarding:
+    """Calls `say` or `step` whenever `stream` has something, until one returns False.
+
+    `say` for a token that comes alone, in place of leaving it in the mailbox; `step` for those that
     come together, and for what tells nobody anything by itself, once at the loop's next turn.
     `last` is when something was last written, on the loop's clock.
     """
@@ -33,11 +37,13 @@ class Forwarding:
         self,
         stream: EventStream,
         step: Callable[[], bool],
+        say: Say,
         loop: asyncio.AbstractEventLoop,
         last: float,
     ) -> None:
         self._stream = stream
         self._step = step
+        self._say = say
         self._loop = loop
         self._last = last
         self._done: asyncio.Future[None] = loop.create_future()
@@ -45,26 +51,40 @@ class Forwarding:
         self._in_a_row = 0
 
     async def run(self) -> None:
-        """Return once `step` has returned False, or the run ends. Raises what `step` raises."""
-        self._stream.on_arrival(self._arrived)
+        """Return once one of both has returned False, or the run ends. Raises what they raise."""
+        self._stream.on_arrival(self._arrived, self._takes)
         try:
             self._pass_on()
             await self._done
         finally:
             self._stream.on_arrival(None)
 
+    def _takes(self, event: RunEvent) -> bool:
+        """Write `event` where it is a token that comes alone; whether it was."""
+        if self._scheduled or event.__class__ not in _WORDS or self._in_a_row >= _IN_A_ROW:
+            return False
+        now = self._loop.time()
+        if now - self._last < _ALONE or self._done.done():
+            return False
+        try:
+            goes_on = self._say(event)
+        except Exception as error:  # noqa: BLE001 - as in `_pass_on`
+            self._fail(error)
+            return True
+        if goes_on:
+            self._last = now
+            self._in_a_row += 1
+            return True
+        self._let_go()
+        return goes_on is not None
+
     def _arrived(self, event: RunEvent | None) -> None:
         if event is None and self._stream.ending:
             self._let_go()
         elif not self._scheduled:
-            silent = self._loop.time() - self._last >= _ALONE
-            if silent and event.__class__ in _WORDS and self._in_a_row < _IN_A_ROW:
-                self._in_a_row += 1
-                self._pass_on()
-            else:
-                self._in_a_row = 0
-                self._scheduled = True
-                self._loop.call_soon(self._pass_on)
+            self._in_a_row = 0
+            self._scheduled = True
+            self._loop.call_soon(self._pass_on)
 
     def _pass_on(self) -> None:
         self._scheduled = False
@@ -73,12 +93,15 @@ class Forwarding:
         try:
             goes_on = self._step()
         except Exception as error:  # noqa: BLE001 - for whoever waits, not for who said something
-            if not self._done.done():
-                self._done.set_exception(error)
+            self._fail(error)
             return
         self._last = self._loop.time()
         if not goes_on:
             self._let_go()
+
+    def _fail(self, error: Exception) -> None:
+        if not self._done.done():
+            self._done.set_exception(error)
 
     def _let_go(self) -> None:
         if not self._done.done():

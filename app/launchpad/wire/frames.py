@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Self
 
+from launchpad.events import RunEvent
 from launchpad.sse.frame import HEARTBEAT
 from launchpad.stream.run_stream import EventStream
 from launchpad.wire.base import Encoder
@@ -129,7 +130,8 @@ class FrameStream:
             if (rest := self._rest(loop)) > 0:
                 await stream.settle(rest)
             step = partial(self._write_on, write, loop)
-            await Forwarding(stream, step, loop, self._last_sent).run()
+            say = partial(self._write_alone, write, loop)
+            await Forwarding(stream, step, say, loop, self._last_sent).run()
         except asyncio.CancelledError:
             self.cancel()
             raise
@@ -138,14 +140,25 @@ class FrameStream:
         """Write what there is; False where it is `__anext__`'s turn."""
         if self._debounce and self._rest(loop) > 0:
             return False
-        stream = self._stream
         try:
-            data = self._ready(stream) or self._silence(loop)
+            data = self._ready(self._stream)
         except StopAsyncIteration:
             return False
+        return self._give(data, write, loop)
+
+    def _write_alone(
+        self, write: Writer, loop: asyncio.AbstractEventLoop, event: RunEvent
+    ) -> bool | None:
+        """Write `event` by itself; None where others are to leave with it, else as `_write_on`."""
+        if self._debounce and self._rest(loop) > 0:
+            return None
+        return self._give(self._encode((event,)), write, loop)
+
+    def _give(self, data: bytes, write: Writer, loop: asyncio.AbstractEventLoop) -> bool:
+        data = data or self._silence(loop)
         if not data:
             return True
-        if stream.finished:
+        if self._stream.finished:
             # The body's end goes with it.
             self._held = data
             return False
