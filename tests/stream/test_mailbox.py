@@ -113,3 +113,27 @@ def test_who_is_told_within_the_call_hears_of_events_and_of_the_end() -> None:
         assert heard == [A, None, None]
 
     asyncio.run(main())
+
+
+def test_what_is_taken_directly_is_spared_the_mailbox_but_nothing_overtakes() -> None:
+    async def main() -> None:
+        mailbox = Mailbox()
+        heard: list[RunEvent | None] = []
+        asked: list[RunEvent] = []
+
+        def direct(event: RunEvent) -> bool:
+            asked.append(event)
+            return event is A
+
+        mailbox.on_arrival(heard.append, direct)
+        assert mailbox.offer(A)
+        assert mailbox.take() == ()
+        assert mailbox.offer(B)
+        assert mailbox.offer(A)  # B waits: A may not pass it
+        assert (asked, heard) == ([A, B], [B, A])
+        assert mailbox.take() == [B, A]
+        mailbox.close()
+        assert not mailbox.offer(A)
+        assert len(asked) == 2
+
+    asyncio.run(main())

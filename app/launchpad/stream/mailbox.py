@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextvars import ContextVar
 
 from launchpad.events import RunEvent, RunFailed
 
@@ -30,6 +31,7 @@ class Mailbox:
         "_act",
         "_consumer",
         "_direct",
+        "_gathers",
         "_items",
         "_limit",
         "_producers",
@@ -45,6 +47,7 @@ class Mailbox:
         self._consumer: asyncio.Future[None] | None = None
         self._act: Act | None = None
         self._direct: Direct | None = None
+        self._gathers = False
         self._producers: deque[asyncio.Future[None]] = deque()
         self.closed = False
         """No more is taken in; what is there can still be taken out."""
@@ -57,7 +60,7 @@ class Mailbox:
         if self.closed:
             return False
         if not items:
-            if self._direct is not None and self._direct(event):
+            if self._direct is not None and not self._gathers and self._direct(event):
                 return True
         elif len(items) >= self._limit:
             return False
@@ -79,6 +82,10 @@ class Mailbox:
             room = asyncio.get_running_loop().create_future()
             self._producers.append(room)
             await room
+
+    def gather(self) -> None:
+        """Several events follow at once: none of them is taken directly, and they leave as one."""
+        self._gathers = True
 
     def close(self, last: RunEvent | None = None) -> None:
         """Say that no more events come, after `last`. What is inside can still be taken."""
@@ -107,6 +114,7 @@ class Mailbox:
         if not items:
             return ()
         self._items = []
+        self._gathers = False
         self.finished = self.closed
         if self._producers:
             self._wake_producers()
@@ -160,3 +168,14 @@ class Mailbox:
             room = self._producers.popleft()
             if not room.done():
                 room.set_result(None)
+
+
+mailbox_here: ContextVar[Mailbox | None] = ContextVar("launchpad_mailbox", default=None)
+"""The running run's, for who knows more of its events than one by one."""
+
+
+def leave_together() -> None:
+    """What the calling node says next comes in company: it leaves in one write, not in two."""
+    mailbox = mailbox_here.get()
+    if mailbox is not None:
+        mailbox.gather()

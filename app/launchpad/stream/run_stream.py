@@ -16,7 +16,7 @@ from typing import Any, Self
 from launchpad.events import RunEvent, RunFailed
 from launchpad.stream.ending import is_end
 from launchpad.stream.failure import failed, forget
-from launchpad.stream.mailbox import DEFAULT_LIMIT, Act, Direct, Mailbox
+from launchpad.stream.mailbox import DEFAULT_LIMIT, Act, Direct, Mailbox, mailbox_here
 
 __all__ = ["EventStream", "Producer"]
 
@@ -197,6 +197,7 @@ def _abandon(owner: asyncio.Task[None], mailbox: Mailbox) -> None:
 
 
 async def _own(produce: Producer, mailbox: Mailbox) -> None:
+    mailbox_here.set(mailbox)
     try:
         await produce(mailbox)
     except asyncio.CancelledError as error:
