@@ -90,6 +90,20 @@ class Speech:
             await close(words)
             raise
 
+    def hear(self, event: Delta) -> bool:
+        """Let out a word past the generator, while it waits; False where it is to be yielded."""
+        if isinstance(event, TextDelta):
+            words = self._texts
+        elif isinstance(event, JsonDelta):
+            words = self._documents
+        else:
+            return False
+        # The first word begins the node's speech: that is `deliver`'s.
+        if not words or self._mailbox is None or not self._mailbox.offer(event):
+            return False
+        words.append(event.text)
+        return True
+
     async def say(self, event: Delta) -> None:
         """Let one event out on the node's behalf."""
         self._keep(event)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 from abc import abstractmethod
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from launchpad.core.nodes.agent import config_of, conversation
 from launchpad.core.nodes.base import Node
 from launchpad.core.task import TaskContext
 from launchpad.errors import NodeError
+from launchpad.events import Delta
 from launchpad.models.config import AgentConfig, said
 from launchpad.models.provider import build_model, reads_upstream_itself
 from launchpad.models.scope import count_usage, request_scope
@@ -30,6 +31,10 @@ class ModelStreamingNode(Node):
 
     takes_client_form: ClassVar[bool] = True
     """The client's `tools` and `response_format` reach the model."""
+
+    direct_words: Callable[[Delta], bool] | None = None
+    """Takes a word that comes alone past `process`, or says that it does not. Set by the engine
+    where `process` is not overridden, and the engine itself takes what it yields."""
 
     @abstractmethod
     def get_agent_config(self) -> AgentConfig:
@@ -67,6 +72,7 @@ class ModelStreamingNode(Node):
         if type(self).get_messages is not ModelStreamingNode.get_messages:
             _check_messages(self.node_name, messages)
         async with OpenAnswer(config_of(self), messages, allow_client_form=form) as answer:
+            answer.hear = self.direct_words
             async for batch in answer.batches(self.node_name, structured=structured):
                 if len(batch) > 1:
                     leave_together()

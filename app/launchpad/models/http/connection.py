@@ -59,6 +59,8 @@ class Connection(asyncio.Protocol):
         self.cut = False
         """Closed by `abort`, not by the other side."""
         self.idle_since = 0.0
+        self.on_piece: Callable[[], bool] | None = None
+        """Asked, while a reader waits, before it is woken: whether what came has been taken."""
         self.on_complete: Callable[[Connection], None] | None = None
         self.on_lost: Callable[[Connection], None] | None = None
 
@@ -69,6 +71,7 @@ class Connection(asyncio.Protocol):
         self._parts.clear()
         self._waiting_bytes = 0
         self._headers = {}
+        self.on_piece = None
         self.status = 0
         self.heard = self.complete = self.keep = self._ends_with_connection = False
         if self._transport is not None:
@@ -80,6 +83,10 @@ class Connection(asyncio.Protocol):
             if self._error is not None:
                 raise self._error
             await self.arrival()
+
+    def piece(self) -> bytes | None:
+        """What the next `take` gives, where it came in one piece; it stays there."""
+        return self._parts[0] if len(self._parts) == 1 else None
 
     def take(self) -> bytes | None:
         """All of the body that has arrived; b"" at its end, None where `arrival` is to be awaited.
@@ -129,6 +136,9 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
         self._wake()
+
+    def _is_awaited(self) -> bool:
+        return self._waiter is not None and not self._waiter.done()
 
     def _wake(self) -> None:
         waiter = self._waiter
@@ -181,6 +191,8 @@ class Connection(asyncio.Protocol):
                     return
                 self._paused = True
                 self._transport.pause_reading()
+            elif self.on_piece is not None and self._is_awaited() and self.on_piece():
+                return
         self._wake()
 
     def eof_received(self) -> None:

@@ -49,8 +49,28 @@ class Response:
         """
         self.arrival = body.arrival
         """A future that is done when `take` may have something new."""
+        self._packed = packed
         self.header = connection.header
         """One header by its lower-case name; "" where it is missing."""
+
+    def on_piece(self, act: Callable[[bytes], bool] | None) -> None:
+        """Call `act` with a piece of the body that somebody waits for, before they are woken.
+
+        True: it has been seen to, and they go on waiting. None: no more. Never for a packed body.
+        """
+        connection = self._connection
+        if act is None or self._packed or self.closed:
+            connection.on_piece = None
+            return
+
+        def asked() -> bool:
+            data = connection.piece()
+            if data is None or not act(data):
+                return False
+            connection.take()
+            return True
+
+        connection.on_piece = asked
 
     async def read(self) -> bytes:
         """What has come of the body, at least one byte; b"" at its end. Raises as `take`."""
@@ -66,12 +86,14 @@ class Response:
     def close(self) -> None:
         """Close the connection at once, unless it has been given back."""
         if not self.closed:
+            self.on_piece(None)
             self.closed = True
             self._connection.abort()
 
     def finish(self) -> None:
         """Nothing more is to be read: keep the connection when the body's end is there, or soon."""
         if not self.closed:
+            self.on_piece(None)
             self.closed = True
             self._pool.give_back(self._key, self._connection)
 

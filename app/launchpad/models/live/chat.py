@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextvars import copy_context
 from typing import Any
 
 from launchpad.events import Delta, ReasoningDelta, RefusalDelta
@@ -28,6 +29,15 @@ class ChatLive(LiveStream):
     async def batches(self, node: str, *, structured: bool) -> AsyncIterator[Sequence[Delta]]:
         """See `LiveStream`."""
         say = Speech(node, structured=structured, names=self._names)
+        if (hear := self.hear) is not None:
+            # In this task's context, as all that it says: lines of the log know their run by it.
+            run = copy_context().run
+
+            def at_once(text: str) -> bool:
+                kind = ReasoningDelta if self._thinking else say.text_type
+                return kind is not None and run(hear, kind(node, text))
+
+            self._stream.say_at_once(at_once)
         while items := await self._stream.pull():
             text = ReasoningDelta if self._thinking else say.text_type
             out: list[Delta] = []

@@ -60,6 +60,9 @@ class LiveStream(ABC):
     """The model called tools that are nobody's to see: the server's own, or none at all."""
     sufficed: bool = False
     """It was read to its end, and by pydantic-ai's means nothing but the output is asked for."""
+    hear: Callable[[Delta], bool] | None = None
+    """May be given a word, before the others, while `batches` waits for more; it says whether it
+    took it. Set before `batches` is called, by who yields each event of them as it is."""
 
     async def events(self, node: str, *, structured: bool) -> AsyncIterator[Delta]:
         """Yield what the model says as events of `node`, one upstream chunk at a time.

@@ -104,6 +104,26 @@ class ChatStream:
             raise self._error
         return items
 
+    def say_at_once(self, say: Callable[[str], bool]) -> None:
+        """Give `say` each token that comes alone while `pull` waits, which then goes on waiting.
+
+        Where it returns False, and for all else, `pull` returns as ever.
+        """
+
+        def said(data: bytes) -> bool:
+            if self._begin is not None or not self._splitter.between_events:
+                return False
+            text = self._decoder.single(data)
+            if text is None or not say(text):
+                return False
+            self._watchdog.progress_unseen()
+            self._answered = True
+            if self._has_follower:
+                self._pending.append(text)
+            return True
+
+        self._response.on_piece(said)
+
     @property
     def closed(self) -> bool:
         """Whether its user is done with it."""

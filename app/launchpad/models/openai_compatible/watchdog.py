@@ -96,6 +96,12 @@ class Watchdog:
         self._silent = 0.0
         self._seen_token = True
 
+    def progress_unseen(self) -> None:
+        """Tokens came, and who waits has not been woken for them."""
+        self._waiting_since = self._loop.time()
+        self._silent = 0.0
+        self._seen_token = True
+
     def finishing(self) -> None:
         """The finish reason came, and nobody waits: only the grace is waited for from now on."""
         self._end_after(min(GRACE, self._patience.stall))
