@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, cast
 from launchpad.core.failure import UNEXPECTED, blame, say_whose
 from launchpad.core.nodes.base import Node
 from launchpad.core.nodes.concurrent import ConcurrentNode
-from launchpad.core.nodes.model_streaming_node import ModelStreamingNode
+from launchpad.core.nodes.model_streaming_node import PASSES_WORDS_ON, ModelStreamingNode
 from launchpad.core.nodes.router import BaseRouter
 from launchpad.core.sdk_imports import SdkImports
 from launchpad.core.shelter import sheltered
@@ -39,7 +39,6 @@ class Kind(NamedTuple):
     is_concurrent: bool
     is_router: bool
     only_routes: bool
-    passes_words_on: bool
     sdk: SdkImports
 
 
@@ -53,7 +52,6 @@ def kind_of(node_class: type[Node]) -> Kind:
         is_concurrent=issubclass(node_class, ConcurrentNode),
         is_router=is_router,
         only_routes=is_router and process is BaseRouter.process,
-        passes_words_on=process is ModelStreamingNode.process,
         sdk=SdkImports(),
     )
 
@@ -79,7 +77,7 @@ async def live(
             await kind.sdk.wait_for(node)
         if kind.is_concurrent:
             cast("ConcurrentNode", node).run_members = partial(run_members, node_class)
-        if kind.passes_words_on:
+        if getattr(node.process, "__func__", None) is PASSES_WORDS_ON:
             cast("ModelStreamingNode", node).direct_words = speech.hear
         try:
             try:

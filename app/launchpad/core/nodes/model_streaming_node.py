@@ -82,6 +82,10 @@ class ModelStreamingNode(Node):
             count_usage(answer.usage)
 
 
+PASSES_WORDS_ON = ModelStreamingNode.process
+"""`process` as it is written here, whatever is put in its place or around it later."""
+
+
 def _check_messages(node: str, given: object) -> None:
     """What a node's own `get_messages` gave has to be pydantic-ai's. Raises `NodeError`."""
     from pydantic_ai.messages import ModelRequest, ModelResponse
