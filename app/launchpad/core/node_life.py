@@ -28,6 +28,8 @@ from launchpad.stream.mailbox import Mailbox
 
 logger = logging.getLogger("launchpad.run")
 
+_MODELS_WORDS = ModelStreamingNode.process
+
 RunMembers = Callable[[type[Node]], Awaitable[None]]
 """Runs the nodes beside each other that belong to a concurrent node of that class."""
 
@@ -53,7 +55,7 @@ def kind_of(node_class: type[Node]) -> Kind:
         is_concurrent=issubclass(node_class, ConcurrentNode),
         is_router=is_router,
         only_routes=is_router and process is BaseRouter.process,
-        passes_words_on=process is ModelStreamingNode.process,
+        passes_words_on=process is _MODELS_WORDS,
         sdk=SdkImports(),
     )
 
@@ -79,7 +81,7 @@ async def live(
             await kind.sdk.wait_for(node)
         if kind.is_concurrent:
             cast("ConcurrentNode", node).run_members = partial(run_members, node_class)
-        if kind.passes_words_on:
+        if kind.passes_words_on and _says_it_as_it_is(node, node_class.__name__):
             cast("ModelStreamingNode", node).direct_words = speech.hear
         try:
             try:
@@ -102,6 +104,16 @@ async def live(
     if speech.has_spoken and not context.knows(type(node)):
         context.save_output(type(node), speech.output())
     return node
+
+
+def _says_it_as_it_is(node: Node, name: str) -> bool:
+    """Whether what the node's model says may pass the node by.
+
+    Not with a `process` that was put in since its class was looked at, or into this one node, nor
+    under another name, which `lift` mends.
+    """
+    process: Any = node.process
+    return getattr(process, "__func__", None) is _MODELS_WORDS and node.node_name == name
 
 
 async def _process(node: Node, kind: Kind, context: TaskContext) -> AsyncIterator[Any] | None:
