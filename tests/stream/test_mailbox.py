@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+from typing import Any
+from weakref import ref
 
 from launchpad.events import RunEvent, RunFailed, RunFinished, TextDelta
 from launchpad.stream.mailbox import Mailbox
+from launchpad.stream.run_stream import EventStream
 
 A, B, C = (TextDelta("N", letter) for letter in "abc")
 
@@ -135,5 +139,24 @@ def test_what_is_taken_directly_is_spared_the_mailbox_but_nothing_overtakes() ->
         mailbox.close()
         assert not mailbox.offer(A)
         assert len(asked) == 2
+
+    asyncio.run(main())
+
+
+def test_a_run_s_mailbox_is_not_kept_by_a_timer_that_was_made_in_it() -> None:
+    async def main() -> None:
+        kept: list[Any] = []
+
+        async def produce(mailbox: Mailbox) -> None:
+            # A cancelled timer stays with the loop until its time, as a stream's watchdog does.
+            asyncio.get_running_loop().call_later(60, print).cancel()
+            kept.append(ref(mailbox))
+
+        stream = EventStream(produce)
+        assert [event async for event in stream] == []
+        await stream.aclose()
+        del stream
+        gc.collect()
+        assert kept[0]() is None
 
     asyncio.run(main())

@@ -77,7 +77,7 @@ async def live(
             await kind.sdk.wait_for(node)
         if kind.is_concurrent:
             cast("ConcurrentNode", node).run_members = partial(run_members, node_class)
-        if getattr(node.process, "__func__", None) is PASSES_WORDS_ON:
+        if _says_it_as_it_is(node, node_class.__name__):
             cast("ModelStreamingNode", node).direct_words = speech.hear
         try:
             try:
@@ -100,6 +100,16 @@ async def live(
     if speech.has_spoken and not context.knows(type(node)):
         context.save_output(type(node), speech.output())
     return node
+
+
+def _says_it_as_it_is(node: Node, name: str) -> bool:
+    """Whether what the node's model says may pass the node by.
+
+    Not with another `process`, whoever put it in and wherever, nor under another name, which `lift`
+    mends.
+    """
+    process: Any = node.process
+    return getattr(process, "__func__", None) is PASSES_WORDS_ON and node.node_name == name
 
 
 async def _process(node: Node, kind: Kind, context: TaskContext) -> AsyncIterator[Any] | None:

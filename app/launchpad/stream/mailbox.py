@@ -6,6 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
+from weakref import ref
 
 from launchpad.events import RunEvent, RunFailed
 
@@ -28,6 +29,7 @@ class Mailbox:
     """
 
     __slots__ = (
+        "__weakref__",
         "_act",
         "_consumer",
         "_direct",
@@ -170,12 +172,14 @@ class Mailbox:
                 room.set_result(None)
 
 
-mailbox_here: ContextVar[Mailbox | None] = ContextVar("launchpad_mailbox", default=None)
-"""The running run's, for who knows more of its events than one by one."""
+mailbox_here: ContextVar[ref[Mailbox] | None] = ContextVar("launchpad_mailbox", default=None)
+"""The running run's, for who knows more of its events than one by one. Held weakly: asyncio keeps
+a cancelled timer, and with it the context that it was made in, until its time."""
 
 
 def leave_together() -> None:
     """What the calling node says next comes in company: it leaves in one write, not in two."""
-    mailbox = mailbox_here.get()
+    here = mailbox_here.get()
+    mailbox = here() if here is not None else None
     if mailbox is not None:
         mailbox.gather()

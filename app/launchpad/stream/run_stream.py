@@ -12,6 +12,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Self
+from weakref import ref
 
 from launchpad.events import RunEvent, RunFailed
 from launchpad.stream.ending import is_end
@@ -197,7 +198,7 @@ def _abandon(owner: asyncio.Task[None], mailbox: Mailbox) -> None:
 
 
 async def _own(produce: Producer, mailbox: Mailbox) -> None:
-    mailbox_here.set(mailbox)
+    mailbox_here.set(ref(mailbox))
     try:
         await produce(mailbox)
     except asyncio.CancelledError as error:

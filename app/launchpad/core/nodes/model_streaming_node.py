@@ -34,7 +34,8 @@ class ModelStreamingNode(Node):
 
     direct_words: Callable[[Delta], bool] | None = None
     """Takes a word that comes alone past `process`, or says that it does not. Set by the engine
-    where `process` is not overridden, and the engine itself takes what it yields."""
+    for the next call of `process`, where that is not overridden and the engine itself takes what it
+    yields."""
 
     @abstractmethod
     def get_agent_config(self) -> AgentConfig:
@@ -65,6 +66,8 @@ class ModelStreamingNode(Node):
         """Stream the model's answer to `get_messages`."""
         from launchpad.models.direct import OpenAnswer
 
+        # Now, and once: while the model is asked, a node that runs share gets the next run's.
+        hear, self.direct_words = self.direct_words, None
         scope = request_scope.get()
         form = self.takes_client_form
         structured = form and scope is not None and scope.response_format is not None
@@ -72,7 +75,7 @@ class ModelStreamingNode(Node):
         if type(self).get_messages is not ModelStreamingNode.get_messages:
             _check_messages(self.node_name, messages)
         async with OpenAnswer(config_of(self), messages, allow_client_form=form) as answer:
-            answer.hear = self.direct_words
+            answer.hear = hear
             async for batch in answer.batches(self.node_name, structured=structured):
                 if len(batch) > 1:
                     leave_together()

@@ -59,7 +59,9 @@ class Response:
         True: it has been seen to, and they go on waiting. None: no more. Never for a packed body.
         """
         connection = self._connection
-        if act is None or self._packed or self.closed:
+        if self.closed:
+            return
+        if act is None or self._packed:
             connection.on_piece = None
             return
 
