@@ -59,13 +59,10 @@ class Mailbox:
     def offer(self, event: RunEvent) -> bool:
         """Leave `event` if there is room; return whether there was. Never waits."""
         items = self._items
-        if self.closed:
+        if len(items) >= self._limit:
             return False
-        if not items:
-            if self._direct is not None and not self._gathers and self._direct(event):
-                return True
-        elif len(items) >= self._limit:
-            return False
+        if not items and self._direct is not None and not self._gathers and self._direct(event):
+            return True
         items.append(event)
         if self._act is not None:
             self._act(event)
@@ -94,6 +91,8 @@ class Mailbox:
         if last is not None and not self.closed:
             self._items.append(last)
         self.closed = True
+        # Room for nothing: `offer` looks at one number for both.
+        self._limit = 0
         self.finished = not self._items
         self._wake_consumer()
         self._wake_producers()
