@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Sequence
 from typing import Any, ClassVar, Self
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.core.flows import asked, chat_flow
@@ -43,8 +44,8 @@ class Told(Chat):
             yield said
 
 
-async def answer(node: type[Chat], rooms: Sequence[bool] = ()) -> tuple[list[Any], list[Any]]:
-    """The chunks of a response under our server, and what a later node reads of it.
+async def writes(node: type[Chat], rooms: Sequence[bool] = ()) -> tuple[list[bytes], list[Any]]:
+    """What a response under our server writes, and what a later node reads of it.
 
     `rooms`: after which writes the client would take more.
     """
@@ -70,6 +71,12 @@ async def answer(node: type[Chat], rooms: Sequence[bool] = ()) -> tuple[list[Any
             if not frames.finished:
                 await frames.forward(write)
         await frames.aclose()
+    return written, kept
+
+
+async def answer(node: type[Chat], rooms: Sequence[bool] = ()) -> tuple[list[Any], list[Any]]:
+    """The chunks of what is written, with one name for all nodes, and what a later node reads."""
+    written, kept = await writes(node, rooms)
     whole = b"".join(written).replace(node.__name__.encode(), b"Chat")
     said = [part.removeprefix(b"data: ") for part in whole.split(b"\n\n")]
     return [json.loads(one) if one != b"[DONE]" else "[DONE]" for one in said if one], kept
@@ -222,3 +229,23 @@ def test_a_process_of_one_node_says_every_word() -> None:
 def test_runs_that_share_a_node_hear_their_own_words() -> None:
     first, second, usual = said_by(Shared, Shared, Told)
     assert first == second == usual
+
+
+@pytest.mark.parametrize("node", [Chat, Told])
+def test_words_of_one_read_leave_in_one_write(node: type[Chat]) -> None:
+    async def script(call: Call) -> None:
+        await call.start()
+        *alone, c, d, e = text(*"abcde")
+        for data in (*alone, c + d + e, STOP + DONE):
+            await call.send(data)
+            await asyncio.sleep(0.02)
+        await call.end()
+
+    async def main() -> list[bytes]:
+        async with upstream(script) as server:
+            Chat.config = server.config()
+            return (await writes(node))[0]
+
+    written = [json.dumps(letter).encode() for letter in "cde"]
+    counts = [sum(letter in one for letter in written) for one in asyncio.run(main())]
+    assert [count for count in counts if count] == [3]

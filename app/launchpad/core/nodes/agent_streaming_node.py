@@ -13,7 +13,6 @@ from launchpad.events import FinishReason, JsonDelta, ReasoningDelta
 from launchpad.models.agents.output_errors import CUT_SHORT, NO_SUCH_TOOL, UNFIT
 from launchpad.models.agents.streaming_model import LiveStream, live_stream
 from launchpad.models.scope import count_usage, request_scope
-from launchpad.stream.mailbox import leave_together
 
 if TYPE_CHECKING:
     from pydantic_ai.result import StreamedRunResult
@@ -88,8 +87,6 @@ class AgentStreamingNode(AgentHolder):
         live, said = self._live(result), False
         async for batch in live.batches(self.node_name, structured=self._asked_for_json()):
             said = said or any(not isinstance(event, ReasoningDelta) for event in batch)
-            if len(batch) > 1:
-                leave_together()
             for event in batch:
                 yield event
         self._note(live)
@@ -114,8 +111,6 @@ class AgentStreamingNode(AgentHolder):
         live, said = self._live(result), False
         async for batch in live.batches(self.node_name, structured=True):
             said = said or any(isinstance(event, JsonDelta) for event in batch)
-            if len(batch) > 1:
-                leave_together()
             for event in batch:
                 yield event
         self._note(live)

@@ -15,7 +15,6 @@ from launchpad.events import Delta
 from launchpad.models.config import AgentConfig, said
 from launchpad.models.provider import build_model, reads_upstream_itself
 from launchpad.models.scope import count_usage, request_scope
-from launchpad.stream.mailbox import leave_together
 
 if TYPE_CHECKING:
     from pydantic_ai.messages import ModelMessage
@@ -77,8 +76,6 @@ class ModelStreamingNode(Node):
         async with OpenAnswer(config_of(self), messages, allow_client_form=form) as answer:
             answer.hear = hear
             async for batch in answer.batches(self.node_name, structured=structured):
-                if len(batch) > 1:
-                    leave_together()
                 for event in batch:
                     yield event
             self._finish_reason = answer.finish_reason

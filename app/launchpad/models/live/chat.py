@@ -12,6 +12,7 @@ from launchpad.models.openai_compatible.contents import text_of
 from launchpad.models.openai_compatible.json_values import as_object, objects_in
 from launchpad.models.openai_compatible.stream import ChatStream
 from launchpad.models.openai_compatible.whole_chunks import Chunk
+from launchpad.stream.mailbox import leave_together
 
 _NO_REASONING = frozenset({"role", "content", "refusal", "tool_calls"})
 
@@ -54,6 +55,8 @@ class ChatLive(LiveStream):
                     self._chunk(item, say, out)
                 text = ReasoningDelta if self._thinking else say.text_type
             if out:
+                if len(out) > 1:
+                    leave_together()
                 yield out
         if rest := say.end(self._ended_for):
             yield rest

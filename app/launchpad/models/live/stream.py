@@ -15,7 +15,6 @@ from typing import Any
 from launchpad.events import Delta, FinishReason, JsonDelta, TextDelta, ToolCallDelta, Usage
 from launchpad.models.finish_reasons import finish_reason_of
 from launchpad.models.openai_compatible.json_values import as_object
-from launchpad.stream.mailbox import leave_together
 from launchpad.stream.partial_json.around import DocumentText
 
 
@@ -70,8 +69,6 @@ class LiveStream(ABC):
         Text is a `TextDelta`, or a `JsonDelta` when `structured`. Raises `UpstreamError`.
         """
         async for batch in self.batches(node, structured=structured):
-            if len(batch) > 1:
-                leave_together()
             for delta in batch:
                 yield delta
 
