@@ -157,7 +157,7 @@ def test_any_answer_is_the_same_by_both_ways(
 
     async def main() -> None:
         async with upstream(script) as server:
-            Chat.config = server.config()
+            Chat.config = Told.config = server.config()
             ours, usual = await asyncio.gather(answer(Chat, rooms), answer(Told, rooms))
         assert ours == usual
 
@@ -243,7 +243,7 @@ def test_words_of_one_read_leave_in_one_write(node: type[Chat]) -> None:
 
     async def main() -> list[bytes]:
         async with upstream(script) as server:
-            Chat.config = server.config()
+            node.config = server.config()
             return (await writes(node))[0]
 
     written = [json.dumps(letter).encode() for letter in "cde"]
